@@ -1,0 +1,71 @@
+/*
+ * A channel: one end of a SOCK_SEQPACKET socketpair between two processes, on
+ * libevent. Each packet is checked against the table of proto.h before it is
+ * handed on.
+ */
+#ifndef CHANNEL_H
+#define CHANNEL_H
+
+#include <event2/event.h>
+
+#include "common/proto.h"
+
+struct channel;
+
+struct channel_ops {
+	/*
+	 * A message that the table allows. m->body is valid during the call;
+	 * m->fd (if any) is the receiver's from now on. False: the message
+	 * makes no sense to the receiver, a protocol error; close(d) follows.
+	 * The callback may close or free the channel and must then return
+	 * true.
+	 */
+	bool (*message)(struct channel *ch, const struct msg *m, void *arg);
+	/*
+	 * The peer is gone (why NULL: clean EOF) or broke the protocol. Called
+	 * once; the channel does no more I/O and is still to be freed.
+	 */
+	void (*closed)(struct channel *ch, const char *why, void *arg);
+	/* The queue ran empty after it held something; may be NULL. */
+	void (*drained)(struct channel *ch, void *arg);
+};
+
+/*
+ * Takes fd over (closed by channel_free) and makes it non-blocking and
+ * CLOEXEC. NULL with errno. ops stays the caller's, for the channel's life.
+ */
+struct channel *channel_new(struct event_base *base, int fd, enum role self,
+    enum role peer, const struct channel_ops *ops, void *arg);
+/* NULL is fine. Unsent messages are dropped, their descriptors closed. */
+void channel_free(struct channel *ch);
+
+/*
+ * Sends or queues a message in order; the body is copied. fd (-1: none) is
+ * owned by the channel from here on, also on failure. False if the table
+ * does not allow it (a bug: logged) or if the channel is closed. It always
+ * queues: who sends much asks channel_queued() first.
+ */
+bool channel_send(struct channel *ch, enum msg_type type, uint64_t generation,
+    const void *body, size_t len, int fd);
+/* The same with the body of a writer; false if it had overflowed. */
+bool channel_send_tlv(struct channel *ch, enum msg_type type,
+    uint64_t generation, const struct tlv_writer *w, int fd);
+
+/* Bytes that wait. */
+size_t channel_queued(const struct channel *ch);
+/* Sends what waits, blocking, for at most ms. For an exit's last words. */
+void channel_flush(struct channel *ch, unsigned ms);
+
+enum role channel_peer(const struct channel *ch);
+
+/* A pair of ends, CLOEXEC and non-blocking. False with errno. */
+bool channel_pair(int fds[2]);
+
+/*
+ * Blocking receive of one message, before there is an event loop (a worker's
+ * CONFIG). buf has LIMIT_PACKET bytes. NULL, or why it failed.
+ */
+const char *channel_recv_one(int fd, enum role self, enum role peer,
+    uint8_t *buf, struct msg *m);
+
+#endif

@@ -1,0 +1,67 @@
+/*
+ * Every bound of katalogd in one place. Whoever changes one says here why it
+ * has that value.
+ */
+#ifndef LIMITS_H
+#define LIMITS_H
+
+/* One packet on a channel, header included. SOCK_SEQPACKET keeps it whole. */
+#define LIMIT_PACKET 65536
+/* Bytes that a channel queues before its producer must wait. */
+#define LIMIT_CHANNEL_QUEUE (1024 * 1024)
+/* A LOG line, after which it is cut. */
+#define LIMIT_LOG_LINE 2048
+/* A HEALTH or error text. */
+#define LIMIT_TEXT 512
+
+/* A keyed set: entries, bytes of a key, bytes of an encoded value. */
+#define LIMIT_SET_ENTRIES 100000
+#define LIMIT_SET_KEY     700
+#define LIMIT_SET_VALUE   60000
+
+/* An option's value, and a path or URL. */
+#define LIMIT_OPTION 4096
+/* A blob: a token, a key, a CA bundle (Debian's has 220 kB). */
+#define LIMIT_BLOB (4 * 1024 * 1024)
+/* A pod list from file:///path. */
+#define LIMIT_PODS_FILE (64 * 1024 * 1024)
+
+/*
+ * The kubelet's answer. A pod object is at most 1.5 MiB in etcd (the request
+ * limit of the apiserver is 3 MiB); a node has at most a few hundred.
+ */
+#define LIMIT_POD_LIST   (256ULL * 1024 * 1024)
+#define LIMIT_POD        (4 * 1024 * 1024)
+#define LIMIT_PODS       10000
+#define LIMIT_JSON_DEPTH 64
+
+/* Kubernetes: namespace is a DNS label, pod name a DNS subdomain. */
+#define LIMIT_K8S_NAMESPACE 63
+#define LIMIT_K8S_NAME      253
+#define LIMIT_K8S_UID       64
+
+/*
+ * One service. Consul: at most 64 pairs of meta, keys of 128 and values of
+ * 512 bytes (agent/structs). The rest is ours, so that an item fits a packet.
+ */
+#define LIMIT_SERVICES_PER_POD 64
+#define LIMIT_SERVICE_NAME     255
+#define LIMIT_SERVICE_ID       600
+#define LIMIT_TAGS             64
+#define LIMIT_TAG              255
+#define LIMIT_META             64
+#define LIMIT_META_KEY         128
+#define LIMIT_META_VALUE       512
+#define LIMIT_NOTES            4096
+#define LIMIT_ADDRESS          64
+
+/* Consul's answer to one request. */
+#define LIMIT_CONSUL_BODY (64 * 1024 * 1024)
+
+/* The http worker: what a client may send and how many may be there. */
+#define LIMIT_HTTP_HEADERS     8192
+#define LIMIT_HTTP_BODY        4096
+#define LIMIT_HTTP_CONNECTIONS 128
+#define LIMIT_HTTP_IDLE_S      30
+
+#endif

@@ -1,0 +1,63 @@
+/*
+ * Logging. A worker's lines go to the supervisor as MSG_LOG; the supervisor's
+ * go to syslog or stderr (supervisor/logsink.h). Text is made visible there.
+ *
+ * log_* add no errno; fatal and log_warn add ": strerror(errno)". errno is
+ * kept.
+ */
+#ifndef LOG_H
+#define LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum log_level { LOG_LVL_ERROR, LOG_LVL_WARN, LOG_LVL_INFO, LOG_LVL_DEBUG };
+
+/* Where finished lines go (no newline). Until it is set: stderr. */
+typedef void (*log_sink)(enum log_level level, const char *line, void *arg);
+
+void log_init(const char *procname, enum log_level level);
+void log_set_level(enum log_level level);
+void log_set_sink(log_sink sink, void *arg);
+bool log_enabled(enum log_level level);
+/* "error", "warn", "warning", "info", "debug" and the originals' "trace", "fatal", "panic". */
+bool log_level_parse(const char *s, enum log_level *level);
+const char *log_level_name(enum log_level level);
+
+void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_warnx(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Log and exit(1): fatal with errno, fatalx without. */
+_Noreturn void fatal(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2)));
+_Noreturn void fatalx(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2)));
+
+/*
+ * Says a condition when it begins, when its text changes and when it ends,
+ * not each second that it lasts. One struct per condition, zeroed at first.
+ */
+struct log_once {
+	uint64_t hash; /* of the text last said; 0: none */
+	uint64_t repeats; /* since then */
+};
+
+/* True if it was said. */
+bool log_once_warn(struct log_once *o, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* The condition ended: says the text (info) if it had been said. */
+bool log_once_clear(struct log_once *o, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Allocation that ends the process when there is no memory. */
+void *xmalloc(size_t n);
+void *xcalloc(size_t n, size_t size);
+void *xreallocarray(void *p, size_t n, size_t size);
+char *xstrdup(const char *s);
+char *xstrndup(const char *s, size_t n);
+void *xmemdup(const void *p, size_t n);
+
+#endif

@@ -1,0 +1,103 @@
+/*
+ * The figures that katalogd counts, one table: Prometheus name, type, help,
+ * labels. Each worker counts its own in a struct metrics and answers
+ * MSG_STATS_GET with MSG_STATS; http renders them. Nobody pays for figures
+ * that are not looked at.
+ */
+#ifndef METRICS_H
+#define METRICS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/roles.h"
+#include "common/tlv.h"
+
+enum metric_type {
+	METRIC_COUNTER,
+	METRIC_GAUGE,
+	METRIC_SUMMARY,
+	METRIC_HISTOGRAM
+};
+
+/* Same family: consecutive, same name, other labels. */
+enum metric {
+	/* katalog-sync's names */
+	M_KUBELET_SYNC_OK, /* katalog_sync_kubelet_sync_count_total */
+	M_KUBELET_SYNC_ERR,
+	M_CONSUL_SYNC_OK, /* katalog_sync_consul_sync_count_total */
+	M_CONSUL_SYNC_ERR,
+	M_KUBELET_SYNC_S_OK, /* katalog_sync_kubelet_sync_duration_seconds */
+	M_KUBELET_SYNC_S_ERR,
+	M_CONSUL_SYNC_S_OK, /* katalog_sync_consul_sync_duration_seconds */
+	M_CONSUL_SYNC_S_ERR,
+	/* kubelet-reader's */
+	M_PODS, /* katalogd_pods: pods in the last list */
+	M_PODS_OURS, /* katalogd_pods_annotated */
+	M_PODS_PARSED, /* katalogd_pods_parsed_total */
+	M_PODS_SKIPPED, /* katalogd_pods_skipped_total: same bytes */
+	M_KUBELET_BYTES, /* katalogd_kubelet_bytes_total */
+	M_KUBELET_LATENCY, /* katalogd_kubelet_request_seconds */
+	M_ERR_KUBELET_CONNECT, /* katalogd_errors_total{worker,kind} */
+	M_ERR_KUBELET_HTTP, /* a status that is not 200 */
+	M_ERR_KUBELET_BODY, /* not a PodList, torn, too large... */
+	M_ERR_KUBELET_NODE, /* another node's pods */
+	M_ERR_KUBELET_GUARD, /* a list that shrank, not yet confirmed */
+	M_ERR_ANNOTATION, /* an item that was left out */
+	/* consul-writer's */
+	M_ERR_CONSUL_CONNECT,
+	M_ERR_CONSUL_HTTP,
+	M_ERR_CONSUL_ACL,
+	M_ERR_CONSUL_BODY,
+	M_SERVICES_DESIRED, /* katalogd_services{state=} */
+	M_SERVICES_ACTUAL,
+	M_CONSUL_REGISTER, /* katalogd_consul_requests_total{op=} */
+	M_CONSUL_DEREGISTER,
+	M_CONSUL_CHECK_UPDATE, /* a status that changed */
+	M_CONSUL_CHECK_REFRESH, /* a TTL that was kept alive */
+	M_CONSUL_READ,
+	M_CONSUL_BYTES, /* katalogd_consul_bytes_total */
+	M_CONSUL_LATENCY, /* katalogd_consul_request_seconds */
+	METRIC_MAX
+};
+
+/* Upper bounds in seconds, the same for all; +Inf is one more. */
+#define METRIC_BUCKETS 12
+extern const double metric_buckets[METRIC_BUCKETS];
+
+struct metric_def {
+	const char *name;
+	const char *labels; /* `status="success"`, or NULL */
+	const char *help;
+	enum metric_type type;
+	enum role role; /* whose it is */
+};
+
+const struct metric_def *metric_def(enum metric m);
+
+/* Zeroed at first. Counters and gauges in value; else sum and count. */
+struct metric_value {
+	uint64_t value;
+	uint64_t count;
+	double sum; /* seconds */
+	uint64_t buckets[METRIC_BUCKETS + 1]; /* not cumulative */
+};
+struct metrics {
+	struct metric_value m[METRIC_MAX];
+};
+
+void metric_inc(struct metrics *ms, enum metric m);
+void metric_add(struct metrics *ms, enum metric m, uint64_t n);
+void metric_set(struct metrics *ms, enum metric m, uint64_t v);
+/* For summaries and histograms. */
+void metric_observe_ms(struct metrics *ms, enum metric m, uint64_t ms_taken);
+
+/* All of a role's figures as TAG_SAMPLE fields of MSG_STATS. */
+void metrics_encode(const struct metrics *ms, enum role role,
+    struct tlv_writer *w);
+/* Into *ms, those of that role only. False if a field is nonsense. */
+bool metrics_decode(const void *buf, size_t len, enum role role,
+    struct metrics *ms);
+
+#endif

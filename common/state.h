@@ -1,0 +1,108 @@
+/*
+ * Desired state as a keyed set, and its way from one producer to a receiver.
+ *
+ * A set maps keys to values, both opaque bytes. The producer owns a set and
+ * has one feed per receiver; the receiver has a replica.
+ *
+ *	SNAP_BEGIN epoch, generation g		the receiver starts a new copy
+ *	PUT key value, generation g ...
+ *	SNAP_END epoch, count, generation g	applied as one if all was there
+ *	PUT or DEL, generation g+1, g+2 ...	deltas, each builds on the last
+ *	RESYNC					receiver -> producer: start over
+ *
+ * A producer's start picks a random epoch. Nothing is sent before the
+ * producer calls the set complete (absence of data is never an empty
+ * snapshot). A receiver that is slow gets a fresh snapshot in place of an
+ * endless queue; a change during a snapshot starts it anew.
+ */
+#ifndef STATE_H
+#define STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/channel.h"
+
+/* Producer's side. */
+
+struct set;
+struct set_entry {
+	const void *key;
+	const void *val;
+	size_t key_len; /* 1..LIMIT_SET_KEY */
+	size_t val_len; /* 0..LIMIT_SET_VALUE */
+};
+
+struct set *set_new(void); /* fatal without memory */
+void set_free(struct set *s); /* after its feeds */
+
+/*
+ * Puts a copy. True if that changed the set: the same bytes again cost no
+ * message. A key or value over the limits, or an entry over
+ * LIMIT_SET_ENTRIES, is a caller's bug: fatal.
+ */
+bool set_put(struct set *s, const void *key, size_t key_len, const void *val,
+    size_t val_len);
+/* True if it was there. */
+bool set_del(struct set *s, const void *key, size_t key_len);
+/* NULL if it is not there. Valid until the next change of the set. */
+const struct set_entry *set_get(const struct set *s, const void *key,
+    size_t key_len);
+size_t set_count(const struct set *s);
+/* In the order of the keys' bytes; NULL after the last. */
+const struct set_entry *set_first(const struct set *s);
+const struct set_entry *set_next(const struct set *s,
+    const struct set_entry *e);
+
+/* From now on the set is the truth: feeds start to send. */
+void set_complete(struct set *s);
+bool set_is_complete(const struct set *s);
+
+struct feed;
+
+/* A feed follows its set until it is freed; it starts without a channel. */
+struct feed *feed_new(struct set *s);
+void feed_free(struct feed *f);
+/* A new link (or NULL: it is gone): a snapshot as soon as there can be one. */
+void feed_attach(struct feed *f, struct channel *ch);
+/* For channel_ops: RESYNC. False: not a message for a feed. */
+bool feed_message(struct feed *f, const struct msg *m);
+/* For channel_ops.drained: goes on where the queue was full. */
+void feed_drained(struct feed *f);
+
+/* Receiver's side. */
+
+struct replica;
+
+struct replica_ops {
+	/* A new or changed entry. False: its value is nonsense. */
+	bool (*put)(const struct set_entry *e, void *arg);
+	void (*del)(const void *key, size_t key_len, void *arg);
+	/*
+	 * A snapshot was applied: put() and del() were called for what
+	 * differs from before. new_epoch: from another start of the producer
+	 * than the one before. May be NULL.
+	 */
+	void (*synced)(bool new_epoch, void *arg);
+};
+
+struct replica *replica_new(const struct replica_ops *ops, void *arg);
+void replica_free(struct replica *r);
+/* A new link, or NULL. What was applied stays: EOF deletes nothing. */
+void replica_attach(struct replica *r, struct channel *ch);
+/*
+ * For channel_ops: SNAP_BEGIN, PUT, DEL, SNAP_END. False: a protocol error.
+ * A gap in the generations is none: it asks for RESYNC by itself.
+ */
+bool replica_message(struct replica *r, const struct msg *m);
+/* Holds at least one complete snapshot. */
+bool replica_complete(const struct replica *r);
+const struct set_entry *replica_get(const struct replica *r, const void *key,
+    size_t key_len);
+const struct set_entry *replica_first(const struct replica *r);
+const struct set_entry *replica_next(const struct replica *r,
+    const struct set_entry *e);
+size_t replica_count(const struct replica *r);
+
+#endif

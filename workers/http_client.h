@@ -1,0 +1,105 @@
+/*
+ * An HTTP client for one server: curl's multi interface on libevent, with TLS
+ * from blobs, no file access and no thread. Names are resolved by evdns and
+ * given to curl (resolve.h).
+ */
+#ifndef HTTP_CLIENT_H
+#define HTTP_CLIENT_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/url.h"
+
+struct http_client;
+struct http_request;
+
+struct http_client_conf {
+	struct event_base *base;
+	struct url url; /* scheme, host, port: the server */
+	const char *what; /* for messages: "kubelet", "consul" */
+	const char *tls_server_name; /* NULL or "": the host of the URL */
+	bool insecure; /* no verification of the certificate */
+	unsigned max_connections; /* at once; further requests wait */
+	/* unix:// only: called when a connection is wanted in advance;
+	 * http_client_give_connection() answers. */
+	void (*want_connection)(void *arg);
+	void *arg;
+};
+
+/*
+ * Two steps: http_client_preload() before the sandbox closes (curl's global
+ * state, TLS library, name servers, hosts); says by *dns whether it will talk
+ * to name servers.
+ */
+struct http_client *http_client_preload(const struct http_client_conf *conf,
+    bool *dns);
+void http_client_free(struct http_client *c);
+
+enum http_client_blob {
+	HTTP_TOKEN,
+	HTTP_CA,
+	HTTP_CERT,
+	HTTP_KEY,
+	HTTP_BLOB_MAX
+};
+/*
+ * Copied (and wiped when replaced); len 0 takes it away. Takes effect with
+ * the next request, TLS ones on new connections. HTTP_TOKEN is sent as
+ * token_header (http_client_token_header), white space at its ends cut.
+ */
+void http_client_blob(struct http_client *c, enum http_client_blob which,
+    const void *data, size_t len);
+/* "Authorization: Bearer " or "X-Consul-Token: "; constant text. */
+void http_client_token_header(struct http_client *c, const char *prefix);
+/* A connected unix socket; fd -1: it could not be had. */
+void http_client_give_connection(struct http_client *c, int fd);
+
+struct http_response {
+	/*
+	 * NULL: an HTTP answer came, whole; look at status. Else what went
+	 * wrong, for people ("connection refused", "timed out after 10s",
+	 * "answer larger than 4096 bytes", "stopped by the reader").
+	 */
+	const char *error;
+	long status;
+	const char *content_type; /* "" if none */
+	uint64_t retry_after_ms; /* 0: none */
+	/* X-Consul-Index etc., those named in http_request_conf.headers; "" */
+	const char *headers[4];
+	const char *body; /* with a NUL behind; "" if on_data */
+	size_t body_len;
+	uint64_t bytes; /* received */
+	uint64_t took_ms;
+};
+
+struct http_request_conf {
+	const char *method; /* "GET", "PUT" */
+	const char *path; /* with query, already escaped */
+	const char *body; /* NULL: none; copied */
+	size_t body_len;
+	const char *content_type; /* NULL: application/json */
+	const char *accept_headers[2]; /* further request headers, or NULL */
+	const char *headers[4]; /* response headers wanted, or NULL */
+	uint64_t timeout_ms; /* the whole request */
+	uint64_t max_body; /* bytes, counted as they come */
+	/*
+	 * Streaming: called only for a 200's body. False stops the request
+	 * (error "stopped by the reader"). NULL: the body is collected.
+	 */
+	bool (*on_data)(const char *data, size_t len, void *arg);
+	void (*done)(const struct http_response *r, void *arg);
+	void *arg;
+};
+
+/*
+ * Starts a request; done is called once, never from inside this call, and not
+ * after http_request_cancel(). Never NULL: what fails at once fails in done.
+ */
+struct http_request *http_client_request(struct http_client *c,
+    const struct http_request_conf *conf);
+void http_request_cancel(struct http_request *r);
+
+#endif
