@@ -1,0 +1,154 @@
+/*
+ * The http worker: health, metrics and status. It listens on sockets that it
+ * is given, can open no connection and holds no secret.
+ */
+#include <stdlib.h>
+
+#include <event2/util.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/service.h"
+#include "workers/http/server.h"
+#include "workers/worker.h"
+
+struct http {
+	struct worker *w;
+	struct model model;
+	struct server *server;
+	role_mask asked; /* whose STATS are awaited */
+};
+
+/* Whom http asks for figures. */
+static const enum role counted[] = { ROLE_KUBELET_READER, ROLE_CONSUL_WRITER,
+	ROLE_CONSUL_READER, ROLE_K8S_WRITER };
+
+static bool
+ask_stats(void *arg)
+{
+	struct http *h = arg;
+	struct channel *ch;
+
+	h->asked = 0;
+	for (size_t i = 0; i < sizeof(counted) / sizeof(*counted); i++) {
+		ch = worker_link(h->w, counted[i]);
+		if (ch != NULL &&
+		    channel_send(ch, MSG_STATS_GET, 0, NULL, 0, -1))
+			h->asked |= ROLE_BIT(counted[i]);
+	}
+	return h->asked != 0;
+}
+
+static void
+answered(struct http *h, enum role peer)
+{
+	if ((h->asked & ROLE_BIT(peer)) == 0)
+		return;
+	h->asked &= ~ROLE_BIT(peer);
+	if (h->asked == 0)
+		server_stats_ready(h->server);
+}
+
+static bool
+on_message(struct worker *w, enum role peer, const struct msg *m)
+{
+	struct http *h = w->ctx;
+
+	if (m->type != MSG_STATS)
+		return peer == ROLE_CONSUL_WRITER &&
+		    replica_message(h->model.services, m);
+	if (!metrics_decode(m->body, m->len, peer, &h->model.metrics[peer]))
+		return false;
+	answered(h, peer);
+	return true;
+}
+
+static void
+on_link(struct worker *w, enum role peer, struct channel *ch)
+{
+	struct http *h = w->ctx;
+
+	if (peer == ROLE_CONSUL_WRITER)
+		replica_attach(h->model.services, ch);
+	/* Its last figures stand until it is back. */
+	if (ch == NULL)
+		answered(h, peer);
+}
+
+static bool
+on_worker(struct worker *w, const struct msg *m)
+{
+	struct http *h = w->ctx;
+
+	return model_worker(&h->model, m, clock_ms());
+}
+
+static void
+on_listen(struct worker *w, enum listen_id id, int fd)
+{
+	struct http *h = w->ctx;
+
+	(void)id;
+	server_listen(h->server, fd);
+}
+
+/* Services are only shown: a report that makes no sense costs itself. */
+static bool
+on_report(const struct set_entry *e, void *arg)
+{
+	struct service_report *r;
+
+	(void)arg;
+	r = service_report_decode(e->key, e->key_len, e->val, e->val_len);
+	free(r);
+	return r != NULL;
+}
+
+static void
+on_report_gone(const void *key, size_t key_len, void *arg)
+{
+	(void)key;
+	(void)key_len;
+	(void)arg;
+}
+
+static void
+preload(struct worker *w, struct sandbox *sb)
+{
+	static const struct replica_ops ops = { .put = on_report,
+		.del = on_report_gone };
+	struct http *h = xcalloc(1, sizeof(*h));
+	struct server_conf conf = { .base = w->base,
+		.model = &h->model,
+		.ask_stats = ask_stats,
+		.arg = h };
+
+	h->w = w;
+	h->model.services = replica_new(&ops, h);
+	h->server = server_new(&conf);
+	w->ctx = h;
+	sb->nofile = LIMIT_HTTP_CONNECTIONS + 32;
+	sb->as_bytes = (size_t)512 * 1024 * 1024;
+}
+
+static void
+start(struct worker *w)
+{
+	worker_health(w, HEALTH_OK, true, "serving");
+}
+
+int
+main(void)
+{
+	static const struct worker_role role = {
+		.role = ROLE_HTTP,
+		.preload = preload,
+		.start = start,
+		.listen = on_listen,
+		.worker_status = on_worker,
+		.link = on_link,
+		.message = on_message,
+	};
+
+	return worker_main(&role);
+}

@@ -1,0 +1,255 @@
+#include <sys/queue.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/buffer.h>
+#include <event2/http.h>
+#include <event2/listener.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "workers/http/prometheus.h"
+#include "workers/http/server.h"
+#include "workers/http/status.h"
+
+/* A scrape waits this long for the workers' figures, then has the last. */
+#define STATS_WAIT_MS 1000
+/* No descriptor left for a new client: look again after this long. */
+#define ACCEPT_PAUSE_MS 100
+
+/* A scrape that waits for the workers' figures. */
+struct scrape {
+	TAILQ_ENTRY(scrape) entry;
+	struct server *server;
+	struct evhttp_request *req;
+};
+
+struct server {
+	struct server_conf conf;
+	struct evhttp *http;
+	struct event *stats_timer;
+	TAILQ_HEAD(, scrape) scrapes;
+};
+
+static void
+reply(struct evhttp_request *req, int code, const char *type, const char *body,
+    size_t len)
+{
+	struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
+	struct evbuffer *out = evhttp_request_get_output_buffer(req);
+
+	evhttp_add_header(headers, "Content-Type", type);
+	evhttp_add_header(headers, "Cache-Control", "no-store");
+	evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+	evbuffer_add(out, body, len);
+	evhttp_send_reply(req, code, NULL, NULL);
+}
+
+static void
+reply_text(struct evhttp_request *req, int code, const char *text)
+{
+	char line[LIMIT_TEXT + 128];
+	int n = snprintf(line, sizeof(line), "%s\n", text);
+
+	reply(req, code, "text/plain; charset=utf-8", line, (size_t)n);
+}
+
+/* Renders by a pure module into memory and sends that. */
+static void
+reply_rendered(struct server *s, struct evhttp_request *req, const char *type,
+    void (*render)(FILE *, const struct model *, uint64_t))
+{
+	char *body = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&body, &len);
+
+	if (f == NULL)
+		fatal("open_memstream");
+	render(f, s->conf.model, clock_ms());
+	if (fclose(f) != 0)
+		fatal("memory for an answer");
+	reply(req, HTTP_OK, type, body, len);
+	free(body);
+}
+
+static void
+on_healthz(struct server *s, struct evhttp_request *req)
+{
+	char reason[LIMIT_TEXT];
+	bool ok =
+	    model_healthy(s->conf.model, clock_ms(), reason, sizeof(reason));
+
+	reply_text(req, ok ? HTTP_OK : HTTP_SERVUNAVAIL, reason);
+}
+
+static void
+on_readyz(struct server *s, struct evhttp_request *req)
+{
+	char reason[LIMIT_TEXT + 64];
+	bool ok = model_ready(s->conf.model, reason, sizeof(reason));
+
+	reply_text(req, ok ? HTTP_OK : HTTP_SERVUNAVAIL, reason);
+}
+
+static void
+on_version(struct server *s, struct evhttp_request *req)
+{
+	static const char body[] =
+	    "{\"name\":\"katalogd\",\"version\":\"" PACKAGE_VERSION "\"}\n";
+
+	(void)s;
+	reply(req, HTTP_OK, "application/json", body, sizeof(body) - 1);
+}
+
+static void
+on_status(struct server *s, struct evhttp_request *req)
+{
+	reply_rendered(s, req, "application/json", status_render);
+}
+
+static void
+scrape_free(struct scrape *sc)
+{
+	TAILQ_REMOVE(&sc->server->scrapes, sc, entry);
+	free(sc);
+}
+
+/* The client went away before its answer: evhttp frees the request. */
+static void
+scrape_gone(struct evhttp_connection *conn, void *arg)
+{
+	(void)conn;
+	scrape_free(arg);
+}
+
+static void
+on_metrics(struct server *s, struct evhttp_request *req)
+{
+	struct timeval tv = { STATS_WAIT_MS / 1000, 0 };
+	struct scrape *sc;
+	bool first = TAILQ_EMPTY(&s->scrapes);
+
+	sc = xcalloc(1, sizeof(*sc));
+	sc->server = s;
+	sc->req = req;
+	TAILQ_INSERT_TAIL(&s->scrapes, sc, entry);
+	evhttp_connection_set_closecb(evhttp_request_get_connection(req),
+	    scrape_gone, sc);
+	/* Who comes while the workers are asked shares their answer. */
+	if (!first)
+		return;
+	if (!s->conf.ask_stats(s->conf.arg)) {
+		server_stats_ready(s);
+		return;
+	}
+	evtimer_add(s->stats_timer, &tv);
+}
+
+void
+server_stats_ready(struct server *s)
+{
+	struct evhttp_request *req;
+	struct scrape *sc;
+
+	evtimer_del(s->stats_timer);
+	while ((sc = TAILQ_FIRST(&s->scrapes)) != NULL) {
+		req = sc->req;
+		evhttp_connection_set_closecb(evhttp_request_get_connection(
+						  req),
+		    NULL, NULL);
+		scrape_free(sc);
+		reply_rendered(s, req, PROMETHEUS_TYPE, prometheus_render);
+	}
+}
+
+static void
+stats_late(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	server_stats_ready(arg);
+}
+
+static const struct route {
+	const char *path;
+	void (*handler)(struct server *, struct evhttp_request *);
+} routes[] = {
+	{ "/healthz", on_healthz },
+	{ "/readyz", on_readyz },
+	{ "/version", on_version },
+	{ "/metrics", on_metrics },
+	{ "/v1/status", on_status },
+};
+
+static void
+on_request(struct evhttp_request *req, void *arg)
+{
+	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
+	const char *path = uri != NULL ? evhttp_uri_get_path(uri) : NULL;
+
+	for (size_t i = 0; i < sizeof(routes) / sizeof(*routes); i++) {
+		if (path != NULL && strcmp(path, routes[i].path) == 0) {
+			routes[i].handler(arg, req);
+			return;
+		}
+	}
+	reply_text(req, HTTP_NOTFOUND,
+	    "not found; there is /healthz /readyz /version /metrics "
+	    "/v1/status");
+}
+
+static void
+accept_again(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	evconnlistener_enable(arg);
+}
+
+/* Most likely EMFILE: RLIMIT_NOFILE bounds the clients. Do not spin. */
+static void
+accept_failed(struct evconnlistener *l, void *arg)
+{
+	struct timeval tv = { 0, ACCEPT_PAUSE_MS * 1000 };
+
+	/* arg is evhttp's: it made itself the listener's argument. */
+	(void)arg;
+	evconnlistener_disable(l);
+	if (event_base_once(evconnlistener_get_base(l), -1, EV_TIMEOUT,
+		accept_again, l, &tv) == -1)
+		fatalx("no memory for a timer");
+}
+
+void
+server_listen(struct server *s, int fd)
+{
+	struct evconnlistener *l;
+
+	if (evutil_make_socket_nonblocking(fd) == -1)
+		fatal("non-blocking listener");
+	l = evconnlistener_new(s->conf.base, NULL, NULL,
+	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+	if (l == NULL || evhttp_bind_listener(s->http, l) == NULL)
+		fatalx("no memory for a listener");
+	evconnlistener_set_error_cb(l, accept_failed);
+}
+
+struct server *
+server_new(const struct server_conf *conf)
+{
+	struct server *s = xcalloc(1, sizeof(*s));
+
+	s->conf = *conf;
+	TAILQ_INIT(&s->scrapes);
+	s->http = evhttp_new(conf->base);
+	s->stats_timer = evtimer_new(conf->base, stats_late, s);
+	if (s->http == NULL || s->stats_timer == NULL)
+		fatalx("no memory for the HTTP server");
+	evhttp_set_allowed_methods(s->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
+	evhttp_set_max_headers_size(s->http, LIMIT_HTTP_HEADERS);
+	evhttp_set_max_body_size(s->http, LIMIT_HTTP_BODY);
+	evhttp_set_timeout(s->http, LIMIT_HTTP_IDLE_S);
+	evhttp_set_gencb(s->http, on_request, s);
+	return s;
+}
