@@ -13,6 +13,7 @@
 
 #include "common/roles.h"
 #include "common/tlv.h"
+#include "common/url.h"
 
 enum option {
 	OPT_CONFIG = 1,
@@ -88,6 +89,11 @@ struct option_def {
 const struct option_def *option_def(enum option opt);
 /* 0 if there is none. */
 enum option option_by_name(const char *name);
+/*
+ * OPTION_KUBELET_URL and OPTION_CONSUL_URL: the text as both the supervisor
+ * and the workers read it. NULL, or why not (constant text).
+ */
+const char *option_url(enum option opt, const char *text, struct url *u);
 
 /*
  * Resolved values. Strings are owned by the settings. A worker's settings
