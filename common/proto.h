@@ -5,8 +5,12 @@
  * bytes (version 8 bits, type 8, flags 16 (none yet: 0), length 32,
  * generation 64; network byte order), then TLV fields of length bytes. The
  * table in proto.c says for each type who may send it, who may receive it,
- * how long it may be and whether it carries a descriptor; what it does not
- * allow ends the peer.
+ * how long it may be, its fields and whether it carries a descriptor; what it
+ * does not allow ends the peer.
+ *
+ * Each type's fields stand behind it below; all of them are there, in any
+ * order, and texts may be empty. The header's generation is for keyed sets
+ * (state.h); elsewhere it is the sender's: 0, or a number that it likes.
  */
 #ifndef PROTO_H
 #define PROTO_H
@@ -25,67 +29,92 @@
 #define PROTO_BODY_MAX (LIMIT_PACKET - PROTO_HEADER)
 
 enum msg_type {
-	/* Supervisor -> worker. */
-	MSG_CONFIG = 1, /* the worker's slice, before anything else */
-	MSG_BLOB, /* a secret or file, as sealed memfd; empty: none */
-	MSG_LINK, /* an end of a socketpair to a sibling */
-	MSG_LISTEN, /* a listening socket */
-	MSG_CONNECTED, /* a connected socket that was asked for */
-	MSG_START, /* blobs, sockets and links are there: work */
+	/*
+	 * Supervisor -> worker.
+	 */
+	/* The worker's slice, before anything else: see options.h. */
+	MSG_CONFIG = 1,
+	/* A secret or file as sealed memfd, empty if there is none: ID. */
+	MSG_BLOB,
+	/* An end of a socketpair to a sibling: ID. */
+	MSG_LINK,
+	/* A listening socket: ID. */
+	MSG_LISTEN,
+	/* The socket that CONNECT asked for; no descriptor: it failed. */
+	MSG_CONNECTED,
+	/* Blobs, sockets and links are there: work. */
+	MSG_START,
 	MSG_PING,
-	MSG_WORKER, /* to http: how a worker is */
-	/* Worker -> supervisor. */
-	MSG_READY, /* the sandbox is on */
+	/* To http, how a worker is: all of READY and HEALTH, ROLE, STATE,
+	 * PID, SINCE, RESTARTS. */
+	MSG_WORKER,
+
+	/*
+	 * Worker -> supervisor.
+	 */
+	/* The sandbox is on: LAYERS, MISSING. */
+	MSG_READY,
 	MSG_PONG,
+	/* LEVEL, TEXT. */
 	MSG_LOG,
-	MSG_HEALTH, /* how the worker's work goes, when it changes */
-	MSG_CONNECT, /* asks for a socket to Consul's unix:// path */
-	/* Sibling -> sibling: a keyed set, see state.h. */
+	/* How the worker's work goes, when it changes: HEALTH, SYNCED, TEXT. */
+	MSG_HEALTH,
+	/* Asks for a socket to Consul's unix:// path. */
+	MSG_CONNECT,
+
+	/*
+	 * Sibling -> sibling: a keyed set, see state.h.
+	 */
+	/* EPOCH */
 	MSG_SNAP_BEGIN,
+	/* KEY, VALUE */
 	MSG_PUT,
+	/* KEY */
 	MSG_DEL,
+	/* EPOCH, COUNT */
 	MSG_SNAP_END,
 	MSG_RESYNC,
-	MSG_FRESH, /* the source was read: the state is as of then */
-	/* http <-> the other workers: figures, asked for when scraped. */
+	/* The source was read, the state is as of then: READ_AT, CONFIRMED. */
+	MSG_FRESH,
+
+	/*
+	 * http <-> the other workers: figures, asked for when scraped.
+	 */
 	MSG_STATS_GET,
+	/* SAMPLE, repeated: see metrics.h. */
 	MSG_STATS,
 	MSG_MAX
 };
 
-/* Tags of each message's fields. One space, so that no two are mixed up. */
+/*
+ * Tags of the messages' fields. One space, so that no two are mixed up.
+ * Where an enum is named, proto_check() refuses what is not in it.
+ */
 enum msg_tag {
-	/* BLOB, LISTEN, LINK, CONNECTED */
-	TAG_ID = 1, /* u8: enum blob_id, listen_id, role of the peer */
-	/* LOG */
+	/* u8: enum blob_id (BLOB), enum listen_id (LISTEN), enum role of the
+	 * peer (LINK). */
+	TAG_ID = 1,
 	TAG_LEVEL, /* u8: enum log_level */
-	TAG_TEXT, /* str */
-	/* READY, WORKER */
+	TAG_TEXT, /* str, LIMIT_TEXT; in LOG LIMIT_LOG_LINE */
 	TAG_LAYERS, /* u32: SANDBOX_* bits that hold */
 	TAG_MISSING, /* str: layers that the kernel lacks, for people */
-	/* HEALTH, WORKER */
 	TAG_HEALTH, /* u8: enum health */
-	TAG_SYNCED, /* u8: 1 once the first full sync was done */
-	/* WORKER */
-	TAG_ROLE, /* u8 */
+	TAG_SYNCED, /* u8: 1 once the first full sync was done, else 0 */
+	TAG_ROLE, /* u8: enum role */
 	TAG_STATE, /* u8: enum worker_state */
 	TAG_PID, /* u32, 0: none */
 	TAG_SINCE, /* u64: CLOCK_MONOTONIC ms of its start */
 	TAG_RESTARTS, /* u32 */
-	/* SNAP_BEGIN, SNAP_END */
-	TAG_EPOCH, /* u64, random per start of the producer */
+	TAG_EPOCH, /* u64, random per start of the producer, not 0 */
 	TAG_COUNT, /* u32: entries in the snapshot */
-	/* PUT, DEL */
-	TAG_KEY, /* bytes */
-	TAG_VALUE, /* bytes */
-	/* FRESH */
+	TAG_KEY, /* 1..LIMIT_SET_KEY bytes */
+	TAG_VALUE, /* 0..LIMIT_SET_VALUE bytes */
 	TAG_READ_AT, /* u64: CLOCK_MONOTONIC ms of the last good read */
-	TAG_CONFIRMED, /* u8: 1: absence is sure, deletions may follow */
-	/* STATS: repeated, see metrics.h */
+	TAG_CONFIRMED, /* u8: 1: absence is sure, deletions may follow; or 0 */
 	TAG_SAMPLE, /* bytes */
 };
 
-/* What a blob is. Which role gets which: blob_table in proto.c. */
+/* What a blob is. Which role gets which: blob_roles(). */
 enum blob_id {
 	BLOB_KUBELET_TOKEN = 1,
 	BLOB_KUBELET_CA,
@@ -126,20 +155,41 @@ struct msg {
 	int fd; /* -1: none; the receiver owns it */
 };
 
+/* Whether a message carries a descriptor; never more than one. */
+enum msg_fd { MSG_FD_NONE, MSG_FD_REQUIRED, MSG_FD_OPTIONAL };
+
 struct msg_rule {
 	const char *name;
 	role_mask from;
 	role_mask to;
 	uint32_t min; /* body, bytes */
 	uint32_t max;
-	bool fd; /* carries exactly one descriptor */
+	enum msg_fd fd;
+	/* NULL: no fields (max is 0), or checked by the body's decoder. */
+	const struct tlv_rule *fields;
+	size_t nfields;
 };
 
 /* NULL for a type that does not exist. */
 const struct msg_rule *msg_rule(unsigned type);
+/* "PUT"; "unknown" for a type that does not exist. */
+const char *msg_name(unsigned type);
 
-/* The supervisor's check of BLOB: whose is it. 0 for an unknown id. */
+/*
+ * The rules of a message's fields, *n of them. NULL and 0 for a type without
+ * fields, for CONFIG and STATS, whose decoders check their bodies, and for a
+ * type that does not exist.
+ */
+const struct tlv_rule *msg_fields(unsigned type, size_t *n);
+/*
+ * The (first) field with that tag in a message that proto_check() accepted;
+ * val NULL if it has none. For tlv_u8() and the like.
+ */
+struct tlv_field msg_field(const struct msg *m, enum msg_tag tag);
+
+/* Whose blob it is. 0 for an unknown id. */
 role_mask blob_roles(enum blob_id id);
+/* "kubelet-token"; "unknown" for an unknown id. */
 const char *blob_name(enum blob_id id);
 
 /* The pairs of workers that get a link. */
@@ -150,11 +200,14 @@ void proto_header(uint8_t *buf, enum msg_type type, uint64_t generation,
     uint32_t body_len);
 
 /*
- * Checks one packet (header, table, length, sender, receiver, descriptor) and
- * fills *m, whose body points into buf. NULL if it is fine, else why it is
- * not (a constant string).
+ * Checks one packet (header, table, length, sender, receiver, descriptor,
+ * fields) and fills *m, whose body points into buf and whose fd is -1. NULL
+ * if it is fine, else why it is not (a constant string); *m is void then.
  */
 const char *proto_check(const uint8_t *buf, size_t len, bool has_fd,
     enum role from, enum role to, struct msg *m);
+/* The same for a message that has no header yet: what a sender asks. */
+const char *proto_check_msg(const struct msg *m, bool has_fd, enum role from,
+    enum role to);
 
 #endif
