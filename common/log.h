@@ -2,8 +2,10 @@
  * Logging. A worker's lines go to the supervisor as MSG_LOG; the supervisor's
  * go to syslog or stderr (supervisor/logsink.h). Text is made visible there.
  *
- * log_* add no errno; fatal and log_warn add ": strerror(errno)". errno is
- * kept.
+ * fatal and log_warn add ": strerror(errno)", the others do not. All keep
+ * errno. A line is at most LIMIT_LOG_LINE bytes; a longer one is cut and ends
+ * in "..." (before the reason). Nothing is allocated. Not for signal handlers
+ * or threads.
  */
 #ifndef LOG_H
 #define LOG_H
@@ -14,17 +16,25 @@
 
 enum log_level { LOG_LVL_ERROR, LOG_LVL_WARN, LOG_LVL_INFO, LOG_LVL_DEBUG };
 
-/* Where finished lines go (no newline). Until it is set: stderr. */
+/*
+ * Where finished lines go (no newline of ours). Until it is set: stderr, and
+ * for what the sink itself logs: stderr too.
+ */
 typedef void (*log_sink)(enum log_level level, const char *line, void *arg);
 
+/* Before any other call, else "katalogd" and info. procname is not copied. */
 void log_init(const char *procname, enum log_level level);
 void log_set_level(enum log_level level);
 void log_set_sink(log_sink sink, void *arg);
 bool log_enabled(enum log_level level);
-/* "error", "warn", "warning", "info", "debug" and the originals' "trace", "fatal", "panic". */
+/*
+ * "error", "warn", "warning", "info", "debug" and the originals' "trace",
+ * "fatal", "panic", in any case. False, and *level untouched, for others.
+ */
 bool log_level_parse(const char *s, enum log_level *level);
 const char *log_level_name(enum log_level level);
 
+/* By their level; what is not enabled costs a comparison. */
 void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warnx(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -42,13 +52,19 @@ _Noreturn void fatalx(const char *fmt, ...)
  */
 struct log_once {
 	uint64_t hash; /* of the text last said; 0: none */
-	uint64_t repeats; /* since then */
+	uint64_t repeats; /* of the same text since then */
 };
 
-/* True if it was said. */
+/*
+ * True if it was said. What the level keeps back counts as not said, and is
+ * said when the level allows it.
+ */
 bool log_once_warn(struct log_once *o, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-/* The condition ended: says the text (info) if it had been said. */
+/*
+ * The condition ended: says the text (info) if the condition had been said.
+ * True if it was said.
+ */
 bool log_once_clear(struct log_once *o, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
