@@ -1,0 +1,1 @@
+"""The peers of katalogd and katalogd itself, as the tests start them."""

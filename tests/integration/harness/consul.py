@@ -1,0 +1,217 @@
+"""A real Consul agent in development mode, and its API."""
+
+import contextlib
+import http.client
+import json
+import pathlib
+import signal
+import socket
+import subprocess
+import threading
+import urllib.parse
+
+from .waiting import await_for, free_port
+
+GET = pathlib.Path(__file__).parents[2] / "peers" / "get"
+OWN = 'Meta["external-sync-source"] == "katalog-sync"'
+
+
+class Refused(Exception):
+    def __init__(self, status, text):
+        super().__init__(f"HTTP {status}: {text}")
+        self.status = status
+
+
+class Api:
+    """Consul's HTTP API over a kept connection for each thread."""
+
+    def __init__(self, host, port, token=None):
+        self.host, self.port, self.token = host, port, token
+        self.local = threading.local()
+
+    def connection(self):
+        if not hasattr(self.local, "connection"):
+            self.local.connection = http.client.HTTPConnection(
+                self.host, self.port, timeout=30
+            )
+        return self.local.connection
+
+    def request(self, method, path, body=None, **query):
+        if query:
+            path += "?" + urllib.parse.urlencode(query)
+        headers = {"X-Consul-Token": self.token} if self.token else {}
+        data = None if body is None else json.dumps(body)
+        for last_try in (False, True):
+            connection = self.connection()
+            try:
+                connection.request(method, path, data, headers)
+                response = connection.getresponse()
+                text = response.read()
+                break
+            except (http.client.HTTPException, OSError) as error:
+                connection.close()
+                if last_try:
+                    raise OSError(str(error)) from error
+        if response.status >= 400:
+            raise Refused(response.status, text.decode(errors="replace"))
+        try:
+            return json.loads(text) if text else None
+        except ValueError:
+            return text.decode()
+
+    def get(self, path, **query):
+        return self.request("GET", path, **query)
+
+    def put(self, path, body=None, **query):
+        return self.request("PUT", path, body, **query)
+
+
+class Consul(Api):
+    """consul agent -dev with ports of its own; what it says stands in log."""
+
+    NODE = "consul-n1"
+
+    def __init__(self, folder, config=None, token=None, port=None):
+        super().__init__("127.0.0.1", port or free_port(), token)
+        self.folder = pathlib.Path(folder)
+        self.config = config or {}
+        self.log = self.folder / "consul.log"
+        self.process = None
+
+    @property
+    def address(self):
+        return f"{self.host}:{self.port}"
+
+    def start(self):
+        binary = subprocess.run(
+            [GET, "consul"], check=True, stdout=subprocess.PIPE, text=True
+        ).stdout.strip()
+        config = {
+            "node_name": self.NODE,
+            "bind_addr": "127.0.0.1",
+            "client_addr": "127.0.0.1",
+            "disable_update_check": True,
+            "limits": {"http_max_conns_per_client": 2000},
+            **self.config,
+        }
+        config["ports"] = {
+            "http": self.port,
+            "https": -1,
+            "dns": -1,
+            "grpc": -1,
+            "grpc_tls": -1,
+            "serf_wan": -1,
+            "serf_lan": free_port(),
+            "server": free_port(),
+            **self.config.get("ports", {}),
+        }
+        path = self.folder / "consul.json"
+        path.write_text(json.dumps(config))
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [binary, "agent", "-dev", f"-config-file={path}"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        await_for(self.has_leader, 30, f"a leader, see {self.log}")
+        return self
+
+    def has_leader(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"consul ended: {self.log.read_text()}")
+        with contextlib.suppress(Refused):
+            # The agent's own registration is the last step of its start.
+            return self.get("/v1/status/leader") and self.get(
+                f"/v1/catalog/node/{self.NODE}"
+            )
+
+    def stop(self):
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.process = None
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+    # What the agent has.
+
+    def services(self):
+        return self.get("/v1/agent/services")
+
+    def checks(self):
+        return self.get("/v1/agent/checks")
+
+    def own_services(self):
+        return self.get("/v1/agent/services", filter=OWN)
+
+    def state(self):
+        """Service ID -> service with its check's Status and Notes."""
+        checks = self.checks()
+        state = {}
+        for name, service in self.own_services().items():
+            check = checks.get(name, {})
+            notes = check.get("Notes")
+            state[name] = {
+                key: service[key]
+                for key in ("Service", "Address", "Port", "Tags", "Meta")
+            }
+            state[name]["Status"] = check.get("Status")
+            state[name]["Notes"] = json.loads(notes) if notes else None
+        return state
+
+    def status(self, service_id):
+        """passing, warning, critical, or None where there is no check."""
+        return self.checks().get(service_id, {}).get("Status")
+
+    def statuses(self):
+        return {name: s["Status"] for name, s in self.state().items()}
+
+    def catalog(self):
+        """The servers' view with its indexes: equal means untouched."""
+        services = self.get(f"/v1/catalog/node/{self.NODE}")["Services"]
+        health = self.get(f"/v1/health/node/{self.NODE}")
+        return (
+            {s: v["ModifyIndex"] for s, v in services.items()},
+            {c["CheckID"]: (c["Status"], c["ModifyIndex"]) for c in health},
+        )
+
+    # What tests do to it.
+
+    def register(self, service):
+        self.put("/v1/agent/service/register", service)
+
+    def wipe(self):
+        """Takes every service and check away."""
+        for name in self.services():
+            with contextlib.suppress(Refused):
+                self.put(f"/v1/agent/service/deregister/{name}")
+        for name in self.checks():
+            with contextlib.suppress(Refused):
+                self.put(f"/v1/agent/check/deregister/{name}")
+
+    def make_token(self, rules):
+        """A token that the rules (HCL) allow what they say."""
+        name = f"policy-{free_port()}"
+        self.put("/v1/acl/policy", {"Name": name, "Rules": rules})
+        return self.put("/v1/acl/token", {"Policies": [{"Name": name}]})[
+            "SecretID"
+        ]
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path):
+        super().__init__("localhost", timeout=10)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)

@@ -1,0 +1,165 @@
+"""A recording reverse proxy between katalogd and Consul."""
+
+import http.client
+import json
+import re
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+REFRESH = re.compile(r"/v1/agent/check/(update|pass|warn|fail)/")
+
+
+@dataclass
+class Request:
+    method: str
+    path: str
+    body: object = None
+    status: int = 0
+    headers: dict = field(default_factory=dict)
+    time: float = 0.0
+
+    @property
+    def is_write(self):
+        return self.method != "GET" and not REFRESH.match(self.path)
+
+    @property
+    def is_refresh(self):
+        return bool(REFRESH.match(self.path))
+
+
+class ConsulProxy:
+    """Passes requests on to consul and keeps them in requests.
+
+    fault(request) is asked first and may sleep; it returns None to pass the
+    request on, a status to answer with, or "cut" to close the connection.
+    """
+
+    def __init__(self, consul):
+        self.consul = consul
+        self.requests = []
+        self.connections = 0
+        self.fault = lambda request: None
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.server.proxy = self
+        self.thread = threading.Thread(target=self.server.serve_forever)
+
+    @property
+    def address(self):
+        host, port = self.server.server_address
+        return f"{host}:{port}"
+
+    @property
+    def writes(self):
+        return [r for r in self.requests if r.is_write]
+
+    @property
+    def refreshes(self):
+        return [r for r in self.requests if r.is_refresh]
+
+    def registration(self, service_id):
+        """The body that registered the service last, or None."""
+        for request in reversed(self.requests):
+            body = request.body
+            if (
+                request.path.startswith("/v1/agent/service/register")
+                and isinstance(body, dict)
+                and body.get("ID") == service_id
+            ):
+                return body
+        return None
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # One segment for header and body: no waiting for delayed ACKs.
+    wbufsize = 65536
+    disable_nagle_algorithm = True
+
+    def setup(self):
+        super().setup()
+        self.proxy = self.server.proxy
+        self.proxy.connections += 1
+        consul = self.proxy.consul
+        self.upstream = http.client.HTTPConnection(
+            consul.host, consul.port, timeout=60
+        )
+
+    def finish(self):
+        self.upstream.close()
+        try:
+            super().finish()
+        except OSError:
+            pass
+
+    def forward(self):
+        length = int(self.headers.get("Content-Length") or 0)
+        data = self.rfile.read(length)
+        request = Request(
+            self.command,
+            self.path,
+            json.loads(data) if data else None,
+            headers=dict(self.headers),
+            time=time.monotonic(),
+        )
+        self.proxy.requests.append(request)
+        verdict = self.proxy.fault(request)
+        if verdict == "cut":
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+        elif verdict:
+            request.status = verdict
+            self.reply(verdict, [], b"the test says so")
+        else:
+            self.pass_on(request, data)
+
+    def pass_on(self, request, data):
+        headers = {
+            key: value
+            for key, value in self.headers.items()
+            if key.lower() not in ("host", "connection")
+        }
+        try:
+            self.upstream.request(
+                request.method, request.path, data, headers
+            )
+            answer = self.upstream.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException):
+            self.upstream.close()
+            request.status = 502
+            self.reply(502, [], b"consul is away")
+            return
+        request.status = answer.status
+        self.reply(answer.status, answer.getheaders(), body)
+
+    def reply(self, status, headers, body):
+        self.send_response_only(status)
+        for key, value in headers:
+            if key.lower() not in (
+                "content-length",
+                "transfer-encoding",
+                "connection",
+            ):
+                self.send_header(key, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
+
+    do_GET = do_PUT = do_POST = do_DELETE = forward
+
+    def log_message(self, *_):
+        pass

@@ -1,0 +1,287 @@
+"""Ways to reach Consul: tokens, TLS and Unix sockets."""
+
+import os
+import uuid
+
+import pytest
+
+from harness import pods as P
+from harness.consul import Consul
+from harness.daemon import TOP
+from harness.processes import children_of
+from harness.tls import Authority
+from harness.waiting import await_for, free_port, holds_for
+
+WEB = P.service_id(P.web_pod())
+POLICY = (TOP / "contrib" / "consul" / "katalogd-policy.hcl").read_text()
+READ_ONLY = 'service_prefix "" { policy = "read" }'
+
+
+# Tokens.
+
+
+@pytest.fixture(scope="module")
+def acl_consul(tmp_path_factory):
+    master = str(uuid.uuid4())
+    config = {
+        "acl": {
+            "enabled": True,
+            "default_policy": "deny",
+            "tokens": {"initial_management": master, "agent": master},
+        }
+    }
+    folder = tmp_path_factory.mktemp("acl")
+    with Consul(folder, config, token=master) as consul:
+        # The ACL system comes up a moment after the leader.
+        await_for(lambda: consul.get("/v1/acl/tokens"))
+        yield consul
+
+
+@pytest.fixture
+def acl(acl_consul, kubelet):
+    acl_consul.wipe()
+    kubelet.put(P.web_pod())
+    return acl_consul
+
+
+def replace_file(path, text):
+    """As a secret's volume does it: a new file in the old one's place."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    os.replace(new, path)
+
+
+def test_token_with_the_policy_of_contrib(acl, start, kubelet):
+    token = acl.make_token(POLICY)
+    daemon = start(kubelet, acl, env={"CONSUL_HTTP_TOKEN": token})
+    await_for(lambda: acl.statuses() == {WEB: "passing"})
+    kubelet.put(P.web_pod(ready=False))
+    await_for(lambda: acl.statuses() == {WEB: "critical"})
+    kubelet.put(P.web_pod("other", 1))
+    kubelet.remove(P.web_pod())
+    other = P.service_id(P.web_pod("other", 1))
+    await_for(lambda: acl.statuses() == {other: "passing"})
+    assert not daemon.log_lines("(?i)permission|denied|403|acl")
+
+
+@pytest.mark.parametrize("rules", [None, READ_ONLY])
+def test_the_log_says_what_is_missing(rules, acl, start, kubelet):
+    env = {"CONSUL_HTTP_TOKEN": acl.make_token(rules)} if rules else {}
+    daemon = start(kubelet, acl, env=env, wait=False)
+    lines = daemon.await_log("service:write")
+    assert '"web"' in lines[0] or WEB in lines[0]
+    holds_for(lambda: acl.statuses() == {}, 1)
+    code, body = daemon.get("/readyz")
+    assert code == 503
+    assert len(daemon.log_lines("service:write")) <= 2
+
+
+def test_unknown_token(acl, start, kubelet):
+    env = {"CONSUL_HTTP_TOKEN": str(uuid.uuid4())}
+    daemon = start(kubelet, acl, env=env, wait=False)
+    daemon.await_log("(?i)ACL not found|token")
+    assert acl.statuses() == {}
+
+
+@pytest.mark.parametrize("by", ["option", "environment"])
+def test_token_file_is_followed(by, acl, start, kubelet, tmp_path):
+    """Without a signal: the old token ends, the new one is in the file."""
+    path = tmp_path / "token"
+    first, second = acl.make_token(POLICY), acl.make_token(POLICY)
+    path.write_text(first + "\n")
+    if by == "option":
+        start(kubelet, acl, consul_token_file=path)
+    else:
+        start(kubelet, acl, env={"CONSUL_HTTP_TOKEN_FILE": str(path)})
+    await_for(lambda: acl.statuses() == {WEB: "passing"})
+
+    replace_file(path, second)
+    accessor = acl.request("GET", "/v1/acl/tokens")
+    old = next(t["AccessorID"] for t in accessor if t["SecretID"] == first)
+    acl.request("DELETE", f"/v1/acl/token/{old}")
+    kubelet.put(P.web_pod(ready=False))
+    await_for(lambda: acl.statuses() == {WEB: "critical"}, 15)
+
+
+def test_token_file_that_comes_late(acl, start, kubelet, tmp_path):
+    path = tmp_path / "token"
+    path.write_text("")
+    start(kubelet, acl, wait=False, consul_token_file=path)
+    holds_for(lambda: acl.statuses() == {}, 0.5)
+    replace_file(path, acl.make_token(POLICY))
+    await_for(lambda: acl.statuses() == {WEB: "passing"}, 15)
+
+
+def test_token_is_told_nobody(acl, start, kubelet):
+    token = acl.make_token(POLICY)
+    daemon = start(
+        kubelet, acl, env={"CONSUL_HTTP_TOKEN": token}, log_level="debug"
+    )
+    await_for(lambda: acl.statuses() == {WEB: "passing"})
+    assert token not in daemon.log
+    assert token not in daemon.get("/v1/status")[1]
+    for process in children_of(daemon.pid):
+        assert token.encode() not in process.environment
+        assert token.encode() not in process.arguments
+
+
+# TLS.
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="module")
+def other_authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("other-ca"), "other CA")
+
+
+@pytest.fixture(scope="module")
+def tls_agents(authority, tmp_path_factory):
+    """verify_incoming -> agent whose https_port speaks TLS."""
+    server = authority.issue("server")
+    agents = {}
+    for verify in (False, True):
+        https = {
+            "ca_file": str(authority.ca),
+            "cert_file": str(server.cert),
+            "key_file": str(server.key),
+            "verify_incoming": verify,
+        }
+        port = free_port()
+        agent = Consul(
+            tmp_path_factory.mktemp("tls"),
+            {"ports": {"https": port}, "tls": {"https": https}},
+        ).start()
+        agent.https_port = port
+        agents[verify] = agent
+    yield agents
+    for agent in agents.values():
+        agent.stop()
+
+
+@pytest.fixture
+def tls(tls_agents, kubelet):
+    kubelet.put(P.web_pod())
+    for agent in tls_agents.values():
+        agent.wipe()
+    return tls_agents[False]
+
+
+def test_tls_by_url(tls, authority, start, kubelet):
+    url = f"https://127.0.0.1:{tls.https_port}"
+    start(kubelet, url, consul_ca=authority.ca)
+    await_for(lambda: tls.statuses() == {WEB: "passing"})
+
+
+def test_tls_by_environment(tls, authority, start, kubelet):
+    env = {
+        "CONSUL_HTTP_SSL": "true",
+        "CONSUL_CACERT": str(authority.ca),
+        "CONSUL_TLS_SERVER_NAME": "localhost",
+    }
+    start(kubelet, f"127.0.0.1:{tls.https_port}", env=env)
+    await_for(lambda: tls.statuses() == {WEB: "passing"})
+
+
+def test_tls_without_verification(tls, other_authority, start, kubelet):
+    url = f"https://127.0.0.1:{tls.https_port}"
+    start(
+        kubelet,
+        url,
+        consul_ca=other_authority.ca,
+        env={"CONSUL_HTTP_SSL_VERIFY": "false"},
+    )
+    await_for(lambda: tls.statuses() == {WEB: "passing"})
+
+
+@pytest.mark.parametrize("wrong", ["authority", "name", "cleartext"])
+def test_tls_that_does_not_verify(
+    wrong, tls, authority, other_authority, start, kubelet
+):
+    url = f"https://127.0.0.1:{tls.https_port}"
+    options = {"consul_ca": authority.ca}
+    if wrong == "authority":
+        options["consul_ca"] = other_authority.ca
+    elif wrong == "name":
+        options["consul_tls_server_name"] = "elsewhere.example"
+    else:
+        url = f"http://127.0.0.1:{tls.https_port}"
+        del options["consul_ca"]
+    daemon = start(kubelet, url, wait=False, **options)
+    reason = {
+        "authority": "(?i)certificate",
+        "name": "(?i)certificate|elsewhere.example",
+        "cleartext": "(?i)400|https|tls",
+    }[wrong]
+    daemon.await_log(reason)
+    holds_for(lambda: tls.statuses() == {}, 0.5)
+
+
+def test_client_certificate(tls_agents, tls, authority, start, kubelet):
+    agent = tls_agents[True]
+    client = authority.issue("client")
+    start(
+        kubelet,
+        f"https://127.0.0.1:{agent.https_port}",
+        consul_ca=authority.ca,
+        consul_client_cert=client.cert,
+        consul_client_key=client.key,
+    )
+    await_for(lambda: agent.statuses() == {WEB: "passing"})
+
+
+def test_client_certificate_missing(
+    tls_agents, tls, authority, start, kubelet
+):
+    agent = tls_agents[True]
+    url = f"https://127.0.0.1:{agent.https_port}"
+    daemon = start(kubelet, url, wait=False, consul_ca=authority.ca)
+    daemon.await_log("(?i)certificate|TLS|SSL")
+    assert agent.statuses() == {}
+
+
+# Unix sockets.
+
+
+@pytest.fixture
+def unix_consul(tmp_path):
+    path = tmp_path / "c.sock"
+    addresses = {"http": f"127.0.0.1 unix://{path}"}
+    with Consul(tmp_path, {"addresses": addresses}) as consul:
+        consul.unix = f"unix://{path}"
+        yield consul
+
+
+def test_unix_socket(unix_consul, start, kubelet):
+    kubelet.put(*(P.web_pod(f"p{i}", i) for i in range(50)))
+    start(kubelet, unix_consul.unix)
+    await_for(lambda: len(unix_consul.statuses()) == 50)
+    kubelet.put(P.web_pod("p0", ready=False))
+    name = P.service_id(P.web_pod("p0"))
+    await_for(lambda: unix_consul.status(name) == "critical", 2)
+
+
+def test_unix_socket_of_an_agent_that_restarts(unix_consul, start, kubelet):
+    kubelet.put(P.web_pod())
+    daemon = start(
+        kubelet,
+        unix_consul.unix,
+        default_check_ttl="1s",
+        sync_ttl_buffer_duration="1s",
+    )
+    await_for(lambda: unix_consul.statuses() == {WEB: "passing"})
+    unix_consul.stop()
+    daemon.await_log("c.sock")
+    unix_consul.start()
+    await_for(lambda: unix_consul.statuses() == {WEB: "passing"}, 15)
+    daemon.stop()
+
+
+def test_environment_address(consul, start, kubelet):
+    """CONSUL_HTTP_ADDR as Consul's own tools take it."""
+    kubelet.put(P.web_pod())
+    start(kubelet, None, env={"CONSUL_HTTP_ADDR": consul.address})
+    await_for(lambda: consul.statuses() == {WEB: "passing"})

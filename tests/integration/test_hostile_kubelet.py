@@ -1,0 +1,376 @@
+"""A kubelet that answers nonsense changes nothing in Consul."""
+
+import json
+
+import pytest
+
+from harness import kubelet as K
+from harness import pods as P
+from harness.daemon import Katalogd
+from harness.kubelet import FakeKubelet
+from harness.waiting import await_for, holds_for
+
+COUNT = 6
+PODS = [P.web_pod(f"p{i}", i) for i in range(COUNT)]
+ALL = {P.service_id(pod): "passing" for pod in PODS}
+
+
+def each_pod(change):
+    """The list with change(pod) done to every pod."""
+
+    def edit(pods):
+        for pod in pods["items"]:
+            change(pod)
+
+    return K.edited(edit)
+
+
+def first_pod(change):
+    """The list with change(pod) done to the first of its pods."""
+    return K.edited(lambda pods: change(pods["items"][0]))
+
+
+def replaced(old, new):
+    """The list's bytes with old replaced; old must be there."""
+
+    def change(body):
+        assert old in body, old
+        return body.replace(old, new)
+
+    return K.changed(change)
+
+
+def set_node(pod):
+    pod["spec"]["nodeName"] = "another-node"
+
+
+def nest(depth):
+    """JSON that json.dumps has no stack for."""
+    return b"[" * depth + b"]" * depth
+
+
+def numbered_pods():
+    """Pods without end, each with a name of its own."""
+    pod = json.dumps(P.web_pod("endless")).encode()
+    return K.chunked_endless(K.HEAD + pod, (b"," + pod) * 50)
+
+
+READY = b'"ready": true'
+NAME = b'"name": "p'
+
+# answer -> what the log says about it
+HOSTILE = {
+    "500": (K.fixed(b"oops", 500), r"500"),
+    "401": (K.fixed(b"Unauthorized", 401), r"401"),
+    "403": (K.fixed(b"Forbidden", 403), r"403"),
+    "redirect": (K.fixed(b"", 302), r"302"),
+    "204": (K.fixed(b"", 204), r"204"),
+    "500-with-a-list": (
+        lambda h: K.send(h, 500, h.server.kubelet.body()),
+        r"500",
+    ),
+    "html": (K.fixed(b"<html>hello</html>", 200, "text/html"), r"kubelet"),
+    "nothing": (K.fixed(b""), r"kubelet"),
+    "null": (K.fixed(b"null"), r"kubelet"),
+    "number": (K.fixed(b"42"), r"kubelet"),
+    "array": (K.fixed(b"[]"), r"kubelet"),
+    "empty-object": (K.fixed(b"{}"), r"kubelet"),
+    "status-object": (
+        K.fixed(b'{"kind":"Status","code":200,"items":[]}'),
+        r"PodList",
+    ),
+    "node-list": (replaced(b'"PodList"', b'"NodeList"'), r"PodList"),
+    "no-items": (K.fixed(b'{"kind":"PodList"}'), r"kubelet"),
+    "items-null": (K.fixed(b'{"kind":"PodList","items":null}'), r"kubelet"),
+    "items-object": (K.fixed(b'{"kind":"PodList","items":{}}'), r"kubelet"),
+    "items-of-numbers": (
+        K.fixed(b'{"kind":"PodList","items":[1,2,3]}'),
+        r"kubelet",
+    ),
+    "trailing-garbage": (K.changed(lambda b: b + b"{}"), r"kubelet"),
+    "cut-with-right-length": (K.changed(lambda b: b[:-40]), r"kubelet"),
+    "torn": (K.torn, r"kubelet"),
+    "torn-chunked": (K.torn_chunked, r"kubelet"),
+    "slow": (K.slow(0.2), r"time"),
+    "silent": (K.silent, r"time"),
+    "endless-pods": (numbered_pods(), r"kubelet"),
+    "endless-spaces": (
+        K.chunked_endless(K.HEAD, b" " * 100000),
+        r"kubelet",
+    ),
+    "endless-string": (
+        K.chunked_endless(K.HEAD + b'{"a":"', b"x" * 100000),
+        r"kubelet",
+    ),
+    "endless-nesting": (
+        K.chunked_endless(K.HEAD, b"[" * 100000),
+        r"kubelet",
+    ),
+    "deep": (K.fixed(nest(100000)), r"kubelet"),
+    "deep-in-pods": (
+        replaced(b'"spec":', b'"deep": ' + nest(1000) + b', "spec":'),
+        r"deep|depth|nest",
+    ),
+    "bad-utf8-name": (replaced(NAME, b'"name": "\xff\xfep'), r"UTF-8"),
+    "bad-utf8-tags": (
+        replaced(b'service-port": "8080"', b'service-port": "80\xc3\x2880"'),
+        r"UTF-8",
+    ),
+    "duplicate-ready": (
+        replaced(READY, READY + b', "ready": false'),
+        r"ready",
+    ),
+    "duplicate-status": (
+        replaced(b'"status":', b'"status": {"phase": "Failed"}, "status":'),
+        r"status",
+    ),
+    "duplicate-kind": (
+        replaced(b'"kind":"PodList"', b'"kind":"PodList","kind":"Status"'),
+        r"kind",
+    ),
+    "duplicate-items": (
+        K.changed(lambda b: b[:-2] + b',"items":[]}'),
+        r"items",
+    ),
+    "duplicate-pods": (
+        K.edited(lambda l: l["items"].append(P.web_pod("p0", 99, ready=False))),
+        r"p0",
+    ),
+    "ready-is-text": (replaced(READY, b'"ready": "no"'), r"ready"),
+    "metadata-is-array": (
+        each_pod(lambda p: p.update(metadata=[])),
+        r"metadata",
+    ),
+    "annotations-are-array": (
+        each_pod(lambda p: p["metadata"].update(annotations=["a"])),
+        r"annotations",
+    ),
+    "annotation-is-number": (
+        replaced(b'service-port": "8080"', b'service-port": 8080'),
+        r"service-port|annotation",
+    ),
+    "statuses-are-number": (
+        each_pod(lambda p: p["status"].update(containerStatuses=5)),
+        r"containerStatuses",
+    ),
+    "phase-is-number": (
+        each_pod(lambda p: p["status"].update(phase=7)),
+        r"phase",
+    ),
+    "addresses-are-text": (
+        each_pod(lambda p: p["status"].update(podIP=1, podIPs="10.0.0.1")),
+        r"podIP",
+    ),
+    "no-name": (
+        each_pod(lambda p: p["metadata"].pop("name")),
+        r"name",
+    ),
+    "raw-nul": (replaced(NAME, b'"name": "\0p'), r"kubelet"),
+    "escaped-nul-name": (replaced(NAME, b'"name": "\\u0000p'), r"NUL|name"),
+    "escaped-nul-annotation": (
+        replaced(b'service-port": "8080"', b'service-port": "8080\\u0000"'),
+        r"NUL|service-port|annotation",
+    ),
+    "another-node": (each_pod(set_node), r"another-node"),
+    "one-of-another-node": (first_pod(set_node), r"another-node"),
+}
+
+
+@pytest.fixture(scope="module")
+def running(shared_consul, tmp_path_factory):
+    """One katalogd that all answers are tried on, one after another."""
+    shared_consul.wipe()
+    with (
+        FakeKubelet(PODS) as kubelet,
+        Katalogd(
+            tmp_path_factory.mktemp("hostile"),
+            kubelet_api=kubelet.url,
+            consul_addr=shared_consul.address,
+            kubelet_timeout="1s",
+        ) as daemon,
+    ):
+        daemon.await_ready()
+        await_for(lambda: shared_consul.statuses() == ALL)
+        yield kubelet, daemon, shared_consul
+
+
+def await_polls(kubelet, count=3):
+    """Whole answers: the poll that is under way doesn't count."""
+    polls = kubelet.polls
+    await_for(lambda: kubelet.polls > polls + count, 20, "polls")
+
+
+def await_recovery(kubelet, consul):
+    """A flip gets through again, and back."""
+    first = PODS[0]
+    name = P.service_id(first)
+    for ready, status in ((False, "critical"), (True, "passing")):
+        kubelet.put(P.web_pod("p0", 0, ready=ready))
+        await_for(lambda s=status: consul.status(name) == s, 5)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_changes_nothing(name, running):
+    kubelet, daemon, consul = running
+    answer, reason = HOSTILE[name]
+    await_for(lambda: len(consul.catalog()[0]) > COUNT)
+    before, said = consul.catalog(), len(daemon.log)
+
+    kubelet.answer = answer
+    await_polls(kubelet)
+    assert consul.catalog() == before
+    assert consul.statuses() == ALL
+    complaints = daemon.log[said:].splitlines()
+    kubelet.answer = K.normal
+    await_recovery(kubelet, consul)
+
+    assert daemon.running
+    assert [l for l in complaints if matches(reason, l)], complaints
+    # Once each, not at each poll.
+    texts = [without_time(line) for line in complaints]
+    assert len(texts) == len(set(texts)) <= COUNT + 1, complaints
+
+
+def matches(pattern, line):
+    import re
+
+    return re.search(pattern, line)
+
+
+def without_time(line):
+    return line
+
+
+# Lists that are all right in form, but say that much is gone.
+
+
+def test_an_empty_list_counts_when_said_twice(start, kubelet, consul):
+    """Once is a kubelet that has just been restarted."""
+    kubelet.put(*PODS)
+    start(kubelet, consul)
+    await_for(lambda: consul.statuses() == ALL)
+
+    empty = K.fixed(K.pod_list([]))
+
+    def once(handler):
+        kubelet.answer = K.normal
+        empty(handler)
+
+    for _ in range(5):
+        kubelet.answer = once
+        await_polls(kubelet, 2)
+        assert consul.statuses() == ALL
+    kubelet.answer = empty
+    await_for(lambda: consul.statuses() == {})
+
+
+@pytest.mark.parametrize(("left", "guarded"), [(2, True), (4, False)])
+def test_a_list_that_lost_pods(left, guarded, start, kubelet, consul):
+    """More than half lost: counts only when a second read says the same."""
+    kubelet.put(*PODS)
+    start(kubelet, consul)
+    await_for(lambda: consul.statuses() == ALL)
+    kept = {P.service_id(pod): "passing" for pod in PODS[:left]}
+
+    def shrunk_once(handler):
+        kubelet.answer = K.normal
+        encoded = [json.dumps(pod).encode() for pod in PODS[:left]]
+        K.send(handler, 200, K.pod_list(encoded))
+
+    if guarded:
+        kubelet.answer = shrunk_once
+        await_polls(kubelet, 2)
+        assert consul.statuses() == ALL
+    kubelet.replace(PODS[:left])
+    await_for(lambda: consul.statuses() == kept)
+
+
+def test_a_first_list_that_is_empty_deletes_nothing(start, kubelet, consul):
+    """Started together with the kubelet, which has no pods yet."""
+    kubelet.put(*PODS)
+    first = start(kubelet, consul)
+    await_for(lambda: consul.statuses() == ALL)
+    first.stop()
+
+    empty = K.fixed(K.pod_list([]))
+
+    def once(handler):
+        kubelet.answer = K.normal
+        empty(handler)
+
+    kubelet.answer = once
+    start(kubelet, consul)
+    await_polls(kubelet, 2)
+    assert consul.statuses() == ALL
+
+
+def test_a_torn_first_answer_deletes_nothing(start, kubelet, consul):
+    kubelet.put(*PODS)
+    first = start(kubelet, consul)
+    await_for(lambda: consul.statuses() == ALL)
+    first.stop()
+
+    kubelet.answer = K.torn
+    daemon = start(kubelet, consul, wait=False)
+    await_polls(kubelet)
+    assert consul.statuses() == ALL
+    assert not daemon.is_ready
+    kubelet.answer = K.normal
+    daemon.await_ready()
+
+
+def test_the_apiserver_in_place_of_the_kubelet(start, kubelet, consul):
+    """All pods of the cluster: refused, with the reason."""
+    other = P.web_pod("elsewhere", 50)
+    set_node(other)
+    kubelet.put(*PODS, other)
+    daemon = start(kubelet, consul, wait=False)
+    daemon.await_log("another-node|node")
+    await_polls(kubelet)
+    assert consul.statuses() == {}
+    assert daemon.get("/readyz")[0] == 503
+
+
+def test_node_name_is_checked(start, kubelet, consul):
+    kubelet.put(*PODS)
+    daemon = start(kubelet, consul, wait=False, node_name="n2")
+    daemon.await_log("n2")
+    await_polls(kubelet)
+    assert consul.statuses() == {}
+
+
+def test_kubelet_that_is_slow_but_in_time(start, kubelet, consul):
+    kubelet.put(*PODS)
+    kubelet.answer = K.slow(0.01)
+    start(kubelet, consul)
+    await_for(lambda: consul.statuses() == ALL)
+
+
+def test_stale_state_turns_critical_by_ttl(start, kubelet, consul):
+    """Held for --kubelet-stale-after, then no longer refreshed."""
+    kubelet.put(*PODS)
+    daemon = start(
+        kubelet,
+        consul,
+        kubelet_stale_after="2s",
+        default_check_ttl="1s",
+        sync_ttl_buffer_duration="1s",
+    )
+    await_for(lambda: consul.statuses() == ALL)
+    kubelet.answer = K.fixed(b"", 500)
+    holds_for(lambda: consul.statuses() == ALL, 1.5, "held")
+    critical = dict.fromkeys(ALL, "critical")
+    await_for(lambda: consul.statuses() == critical, 10)
+    daemon.await_log("stale")
+    kubelet.answer = K.normal
+    await_for(lambda: consul.statuses() == ALL, 5)
+
+
+def test_memory_is_bounded(running):
+    """An answer of one endless string is not kept."""
+    kubelet, daemon, _ = running
+    kubelet.answer = HOSTILE["endless-string"][0]
+    await_polls(kubelet, 1)
+    peak = daemon.worker("kubelet-reader").status["VmHWM"]
+    kubelet.answer = K.normal
+    assert int(peak.split()[0]) < 100 * 1024

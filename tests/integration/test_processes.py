@@ -1,0 +1,293 @@
+"""The processes: sandbox, start, stop, reload, and what a kill does."""
+
+import os
+import random
+import signal
+import threading
+import time
+
+import pytest
+
+from harness import kubelet as K
+from harness import pods as P
+from harness.daemon import STOP_SECONDS, WORKERS
+from harness.waiting import SLOWNESS, await_for
+
+WEB = P.service_id(P.web_pod())
+AS_ROOT = os.geteuid() == 0
+
+
+@pytest.fixture
+def daemon(start, kubelet, consul):
+    kubelet.put(P.web_pod())
+    running = start(kubelet, consul)
+    await_for(lambda: consul.status(WEB) == "passing")
+    return running
+
+
+# The sandbox as seen from outside; tests/unit has the view from inside.
+
+
+@pytest.mark.parametrize("role", WORKERS)
+def test_worker_is_confined(role, daemon):
+    status = daemon.worker(role).status
+    assert status["Seccomp"] == "2"
+    assert status["NoNewPrivs"] == "1"
+    for kind in ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb"):
+        if kind != "CapBnd" or AS_ROOT:
+            assert int(status[kind], 16) == 0, kind
+    assert int(status["Threads"]) == 1
+
+
+@pytest.mark.parametrize("role", WORKERS)
+def test_worker_holds_no_file(role, daemon):
+    """Sockets, pipes and event descriptors: nothing of the file system."""
+    for number, target in daemon.worker(role).descriptors.items():
+        assert not target.startswith("/") or target == "/dev/null", (
+            f"descriptor {number}: {target}"
+        )
+
+
+@pytest.mark.parametrize("role", WORKERS)
+def test_worker_knows_nothing_of_the_callers(role, daemon):
+    worker = daemon.worker(role)
+    assert worker.environment == b""
+    assert worker.arguments.rstrip(b"\0") == role.encode()
+
+
+@pytest.mark.parametrize("role", WORKERS)
+def test_worker_cannot_make_processes_or_files(role, daemon):
+    limits = daemon.worker(role).limits
+    for name in ("core file size", "file size", "processes"):
+        assert limits[f"Max {name}"][0] == limits[f"Max {name}"][1] == "0"
+
+
+def test_supervisor_is_confined(daemon):
+    status = daemon.itself.status
+    assert status["Seccomp"] == "2"
+    assert status["NoNewPrivs"] == "1"
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root changes users")
+def test_each_worker_is_another_user(daemon):
+    processes = [daemon.worker(role) for role in WORKERS]
+    for kind in ("Uid", "Gid"):
+        ids = [set(p.status[kind].split()) for p in processes]
+        assert all(len(each) == 1 for each in ids)
+        assert len(set.union(*ids)) == len(WORKERS)
+        assert "0" not in set.union(*ids)
+    assert all(p.status["Groups"] == "" for p in processes)
+    assert {os.readlink(f"/proc/{p.pid}/root") for p in processes} != {"/"}
+
+
+def test_status_tells_the_layers(daemon):
+    for worker in daemon.status()["workers"]:
+        assert worker["name"] in WORKERS
+        assert worker["state"].lower() == "ready"
+        assert worker["pid"] == daemon.worker(worker["name"]).pid
+        assert {"seccomp", "no-new-privs", "limits"} <= set(worker["sandbox"])
+
+
+# Stop and reload.
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stops_in_the_middle_of_work(number, start, kubelet, proxy):
+    """Both peers take long to answer."""
+    kubelet.put(P.web_pod())
+    kubelet.answer = K.silent
+    proxy.fault = lambda request: time.sleep(10)
+    daemon = start(kubelet, proxy, wait=False)
+    await_for(lambda: kubelet.polls and proxy.requests)
+    family = [daemon.itself, *daemon.workers().values()]
+    assert len(family) == 1 + len(WORKERS)
+    begin = time.monotonic()
+    os.kill(daemon.pid, number)
+    daemon.process.wait(STOP_SECONDS * SLOWNESS)
+    assert time.monotonic() - begin < STOP_SECONDS * SLOWNESS
+    assert daemon.process.returncode == 0
+    assert not [p for p in family if p.alive]
+
+
+def test_stopped_worker_does_not_hold_up_the_stop(daemon):
+    """One that no longer listens (SIGSTOP) is killed in time."""
+    os.kill(daemon.worker("consul-writer").pid, signal.SIGSTOP)
+    daemon.stop()
+
+
+def test_kill_of_the_supervisor_leaves_no_process(daemon, consul):
+    family = daemon.workers().values()
+    assert len(family) == len(WORKERS)
+    daemon.kill()
+    await_for(lambda: not [p for p in family if p.alive], 2)
+    assert consul.status(WEB) == "passing"
+
+
+def test_start_after_a_kill(daemon, start, kubelet, consul):
+    """A control socket that was left behind is no obstacle."""
+    daemon.kill()
+    kubelet.put(P.web_pod(ready=False))
+    start(kubelet, consul)
+    await_for(lambda: consul.status(WEB) == "critical")
+
+
+def test_hangup_reads_the_configuration_again(start, kubelet, consul):
+    kubelet.put(P.web_pod())
+    daemon = start(kubelet, consul, deregister_critical_after=None)
+    await_for(lambda: consul.status(WEB) == "passing")
+    config = daemon.options["config"]
+    config.write_text("log-level = debug\nnode-name = n1\n")
+    daemon.reload()
+    await_for(lambda: daemon.log_lines("(?i)debug"), what="debug lines")
+    kubelet.put(P.web_pod(ready=False))
+    await_for(lambda: consul.status(WEB) == "critical")
+    assert daemon.running
+
+
+def test_hangup_with_a_bad_configuration_keeps_the_old(daemon, kubelet, consul):
+    config = daemon.options["config"]
+    config.write_text("\n\nno-such-option = 1\n")
+    before = daemon.workers()
+    daemon.reload()
+    daemon.await_log(r"katalogd\.conf:3.*no-such-option")
+    kubelet.put(P.web_pod(ready=False))
+    await_for(lambda: consul.status(WEB) == "critical")
+    assert daemon.workers() == before
+
+
+def test_hangup_moves_to_another_kubelet(start, consul):
+    """The kubelet's address stands in the file."""
+    with (
+        K.FakeKubelet([P.web_pod()]) as first,
+        K.FakeKubelet([P.web_pod(ready=False)]) as second,
+    ):
+        daemon = start(None, consul, wait=False)
+        config = daemon.options["config"]
+        config.write_text(f"kubelet-api = {first.url}\n")
+        daemon.reload()
+        await_for(lambda: consul.status(WEB) == "passing")
+        config.write_text(f"kubelet-api = {second.url}\n")
+        daemon.reload()
+        await_for(lambda: consul.status(WEB) == "critical")
+        daemon.stop()
+
+
+# Deaths of workers.
+
+
+@pytest.mark.parametrize("role", WORKERS)
+def test_killed_worker_comes_back(role, daemon, kubelet, consul):
+    old = daemon.worker(role)
+    os.kill(old.pid, signal.SIGKILL)
+    await_for(lambda: daemon.workers().get(role) not in (None, old), 3)
+    await_for(lambda: daemon.is_ready)
+    restarts = {w["name"]: w["restarts"] for w in daemon.status()["workers"]}
+    assert restarts == {r: int(r == role) for r in WORKERS}
+    assert daemon.log_lines(rf"{role}.*(signal 9|SIGKILL|Killed)")
+    kubelet.put(P.web_pod(ready=False))
+    await_for(lambda: consul.status(WEB) == "critical")
+
+
+def test_worker_that_hangs_is_replaced(daemon, kubelet, consul):
+    """It answers no PING."""
+    old = daemon.worker("kubelet-reader")
+    os.kill(old.pid, signal.SIGSTOP)
+    await_for(
+        lambda: daemon.workers().get("kubelet-reader") not in (None, old), 60
+    )
+    kubelet.put(P.web_pod(ready=False))
+    await_for(lambda: consul.status(WEB) == "critical", 10)
+
+
+KILLS = int(os.environ.get("KATALOGD_TEST_KILLS", "200"))
+STABLE = [P.web_pod(f"stable{i}", i) for i in range(10)]
+STABLE_IDS = {P.service_id(pod) for pod in STABLE}
+
+
+class Watcher(threading.Thread):
+    """Looks at Consul all the time; wrong holds what must never be seen."""
+
+    def __init__(self, consul):
+        super().__init__()
+        self.consul, self.looks, self.wrong = consul, 0, []
+        self.done = threading.Event()
+
+    def run(self):
+        while not self.done.is_set():
+            checks = self.consul.checks()
+            for name in STABLE_IDS:
+                status = checks.get(name, {}).get("Status", "absent")
+                if status != "passing":
+                    self.wrong.append((name, status))
+            self.looks += 1
+            time.sleep(0.005)
+
+    def __exit__(self, *_):
+        self.done.set()
+        self.join()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+
+def changing_pod(number, turn):
+    return P.web_pod(
+        f"changing{number}",
+        100 + number,
+        ready=bool(turn % 2),
+        service_tags=f"turn{turn}",
+    )
+
+
+@pytest.mark.timeout(400)
+def test_kills_at_random_flip_nothing(start, kubelet, consul):
+    """kill -9 of any worker at any moment, while pods change."""
+    changing = [changing_pod(i, 0) for i in range(10)]
+    kubelet.put(*STABLE, *changing)
+    daemon = start(
+        kubelet, consul, restart_delay="10ms", restart_delay_max="20ms"
+    )
+    await_for(lambda: len(consul.statuses()) == 20)
+
+    with Watcher(consul) as watcher:
+        for turn in range(KILLS):
+            kubelet.put(changing_pod(turn % 10, turn))
+            time.sleep(random.uniform(0, 0.15))
+            victim = random.choice(
+                await_for(lambda: list(daemon.workers().values()))
+            )
+            os.kill(victim.pid, signal.SIGKILL)
+            await_for(lambda v=victim: not v.alive)
+            assert daemon.running
+        wanted = settled()
+        last = time.monotonic()
+        await_for(lambda: len(daemon.workers()) == len(WORKERS))
+        restarted = time.monotonic()
+        await_for(lambda: actual(consul) == wanted, 10)
+        print(
+            f"{KILLS} kills, {watcher.looks} looks; last restart after "
+            f"{restarted - last:.2f} s, right {time.monotonic() - restarted:.2f}"
+            " s later"
+        )
+        assert time.monotonic() - restarted < 2 * SLOWNESS
+        await_for(lambda: daemon.is_ready)
+    assert watcher.wrong == []
+    assert watcher.looks > KILLS
+
+
+def settled():
+    """What Consul must have after the last turn."""
+    wanted = {name: ("passing", []) for name in STABLE_IDS}
+    for turn in range(KILLS - 10, KILLS):
+        pod = changing_pod(turn % 10, turn)
+        status = "passing" if turn % 2 else "critical"
+        wanted[P.service_id(pod)] = (status, [f"turn{turn}"])
+    return wanted
+
+
+def actual(consul):
+    return {
+        name: (service["Status"], service["Tags"])
+        for name, service in consul.state().items()
+    }
