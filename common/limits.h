@@ -9,6 +9,8 @@
 #define LIMIT_PACKET 65536
 /* Bytes that a channel queues before its producer must wait. */
 #define LIMIT_CHANNEL_QUEUE (1024 * 1024)
+/* Packets that one channel handles in a row, so that none starves others. */
+#define LIMIT_CHANNEL_BURST 64
 /* A LOG line, after which it is cut. */
 #define LIMIT_LOG_LINE 2048
 /* A HEALTH or error text. */
