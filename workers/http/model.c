@@ -18,54 +18,58 @@ worker_state_name(enum worker_state st)
 	return st <= WORKER_BACKOFF ? state_names[st] : "unknown";
 }
 
-/* The fields of WORKER, in the order of msg_fields(MSG_WORKER). */
-static const struct tlv_field *
-field_of(const struct tlv_rule *rules, size_t n, const struct tlv_field *fields,
-    uint16_t tag)
+static uint32_t
+u32_of(const struct msg *msg, enum msg_tag tag)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (rules[i].tag == tag)
-			return &fields[i];
-	}
-	return NULL;
+	struct tlv_field f = msg_field(msg, tag);
+
+	return tlv_u32(&f);
+}
+
+static uint8_t
+u8_of(const struct msg *msg, enum msg_tag tag)
+{
+	struct tlv_field f = msg_field(msg, tag);
+
+	return tlv_u8(&f);
+}
+
+/* proto.c bounds the text to what fits. */
+static void
+text_of(const struct msg *msg, enum msg_tag tag, char *dst, size_t cap)
+{
+	struct tlv_field f = msg_field(msg, tag);
+
+	tlv_str(&f, dst, cap);
 }
 
 bool
 model_worker(struct model *m, const struct msg *msg, uint64_t now_ms)
 {
-	struct tlv_field fields[64];
-	const struct tlv_rule *rules;
+	uint8_t role = u8_of(msg, TAG_ROLE), state = u8_of(msg, TAG_STATE);
+	uint8_t health = u8_of(msg, TAG_HEALTH);
+	struct tlv_field since = msg_field(msg, TAG_SINCE);
 	struct worker_info *w;
-	uint8_t role, state, health;
-	size_t n;
 
-	rules = msg_fields(MSG_WORKER, &n);
-	if (!tlv_parse(msg->body, msg->len, rules, n, fields))
-		return false;
-#define FIELD(tag) field_of(rules, n, fields, tag)
-	role = tlv_u8(FIELD(TAG_ROLE));
-	state = tlv_u8(FIELD(TAG_STATE));
-	health = tlv_u8(FIELD(TAG_HEALTH));
 	if (role == ROLE_SUPERVISOR || role >= ROLE_MAX ||
 	    state > WORKER_BACKOFF || health > HEALTH_DEGRADED)
 		return false;
 	w = &m->workers[role];
 	if (state == WORKER_READY)
 		w->down_ms = 0;
-	else if (!w->known || w->down_ms == 0)
+	else if (w->down_ms == 0)
 		w->down_ms = now_ms;
 	w->known = true;
 	w->state = (enum worker_state)state;
 	w->health = (enum health)health;
-	w->pid = tlv_u32(FIELD(TAG_PID));
-	w->since_ms = tlv_u64(FIELD(TAG_SINCE));
-	w->restarts = tlv_u32(FIELD(TAG_RESTARTS));
-	w->layers = tlv_u32(FIELD(TAG_LAYERS));
-	tlv_str(FIELD(TAG_MISSING), w->missing, sizeof(w->missing));
-	tlv_str(FIELD(TAG_TEXT), w->text, sizeof(w->text));
-	if (role == ROLE_CONSUL_WRITER && tlv_u8(FIELD(TAG_SYNCED)))
+	w->pid = u32_of(msg, TAG_PID);
+	w->since_ms = tlv_u64(&since);
+	w->restarts = u32_of(msg, TAG_RESTARTS);
+	w->layers = u32_of(msg, TAG_LAYERS);
+	text_of(msg, TAG_MISSING, w->missing, sizeof(w->missing));
+	text_of(msg, TAG_TEXT, w->text, sizeof(w->text));
+	if (role == ROLE_CONSUL_WRITER && u8_of(msg, TAG_SYNCED))
 		m->synced = true;
-#undef FIELD
 	return true;
 }
 

@@ -22,9 +22,9 @@ struct worker_info {
 	uint64_t down_ms; /* since when it has not been READY; 0: it is */
 	uint32_t restarts;
 	uint32_t layers; /* SANDBOX_* */
-	char missing[LIMIT_TEXT]; /* layers that the kernel lacks */
+	char missing[LIMIT_TEXT + 1]; /* layers that the kernel lacks */
 	enum health health;
-	char text[LIMIT_TEXT]; /* "" if there is nothing to say */
+	char text[LIMIT_TEXT + 1]; /* "" if there is nothing to say */
 };
 
 struct model {
