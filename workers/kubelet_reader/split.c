@@ -1,0 +1,622 @@
+#include "workers/kubelet_reader/split.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/limits.h"
+#include "common/log.h"
+#include "workers/kubelet_reader/json_scan.h"
+
+enum state {
+	ST_BEGIN,
+	ST_FIRST_NAME, /* a member of the list */
+	ST_NEXT_NAME,
+	ST_NAME,
+	ST_COLON,
+	ST_VALUE_BEGIN,
+	ST_VALUE,
+	ST_BEHIND_VALUE,
+	ST_FIRST_POD,
+	ST_NEXT_POD,
+	ST_POD,
+	ST_BEHIND_POD,
+	ST_END,
+	ST_MAX
+};
+
+/* The members of a list that we know; others are scanned and left alone. */
+enum member { MEMBER_KIND, MEMBER_API_VERSION, MEMBER_ITEMS, MEMBER_OTHER };
+
+static const struct {
+	const char *name;
+	const char *want; /* what the value must be; NULL: not text */
+} members[MEMBER_OTHER] = {
+	[MEMBER_KIND] = { "\"kind\"", "\"PodList\"" },
+	[MEMBER_API_VERSION] = { "\"apiVersion\"", "\"v1\"" },
+	[MEMBER_ITEMS] = { "\"items\"", NULL },
+};
+
+/* Names of members of the list: how long, and how many. */
+#define WORD    64
+#define MEMBERS 16
+
+/* A list and its array of items are around each pod. */
+#define DEPTH_LIST 1
+#define DEPTH_POD  2
+
+struct split {
+	const struct split_ops *ops;
+	const void *secret;
+	void *arg;
+
+	struct json_scan scan; /* of the value or pod that we are in */
+	uint64_t fed;
+	uint64_t offset; /* of what is looked at, for messages */
+	size_t pods;
+	enum state state;
+
+	char names[MEMBERS][WORD]; /* with quotes; that were there */
+	size_t nnames;
+	enum member member; /* whose value comes */
+	char word[WORD]; /* a name, or a value that is looked at */
+	size_t word_len;
+
+	/* A pod that began in an earlier piece. */
+	char *buf;
+	size_t buf_len;
+	size_t buf_cap;
+	/* >0: so many bytes are waited for, then compared with expected_hash. */
+	size_t expected_len;
+	XXH128_hash_t expected_hash;
+	XXH128_hash_t prefix; /* of the pod that we are in */
+
+	char error[LIMIT_TEXT];
+};
+
+/* A run of bytes: at moves up to end. */
+struct piece {
+	const char *at;
+	const char *end;
+};
+
+static size_t
+left(const struct piece *p)
+{
+	return (size_t)(p->end - p->at);
+}
+
+static void
+advance(struct split *s, struct piece *p, size_t n)
+{
+	p->at += n;
+	s->offset += n;
+}
+
+static bool
+refuse(struct split *s, const char *why)
+{
+	if (s->error[0] == '\0')
+		snprintf(s->error, sizeof(s->error), "%s (at byte %llu)", why,
+		    (unsigned long long)s->offset);
+	return false;
+}
+
+struct split *
+split_new(const struct split_ops *ops, const void *secret, void *arg)
+{
+	struct split *s = xcalloc(1, sizeof(*s));
+
+	s->ops = ops;
+	s->secret = secret;
+	s->arg = arg;
+	return s;
+}
+
+void
+split_free(struct split *s)
+{
+	if (s == NULL)
+		return;
+	free(s->buf);
+	free(s);
+}
+
+void
+split_begin(struct split *s)
+{
+	s->fed = s->offset = 0;
+	s->pods = 0;
+	s->state = ST_BEGIN;
+	s->nnames = 0;
+	s->word_len = 0;
+	s->buf_len = s->expected_len = 0;
+	s->error[0] = '\0';
+}
+
+static XXH128_hash_t
+hash(const struct split *s, const char *bytes, size_t len)
+{
+	return XXH3_128bits_withSecret(bytes, len, s->secret, SPLIT_SECRET);
+}
+
+/* The buffer: only for pods that are not whole in one piece. */
+
+static void
+reserve(struct split *s, size_t need)
+{
+	size_t cap = s->buf_cap > 0 ? s->buf_cap : 16384;
+
+	while (cap < need)
+		cap *= 2;
+	if (cap == s->buf_cap)
+		return;
+	s->buf = xreallocarray(s->buf, cap, 1);
+	s->buf_cap = cap;
+}
+
+static bool
+append(struct split *s, const char *bytes, size_t len)
+{
+	if (len > LIMIT_POD - s->buf_len)
+		return refuse(s, "a pod is too large");
+	reserve(s, s->buf_len + len);
+	memcpy(s->buf + s->buf_len, bytes, len);
+	s->buf_len += len;
+	return true;
+}
+
+/* The members of the list. */
+
+static bool
+keep_word(struct split *s, const char *bytes, size_t len)
+{
+	if (len >= sizeof(s->word) - s->word_len)
+		return false;
+	memcpy(s->word + s->word_len, bytes, len);
+	s->word_len += len;
+	s->word[s->word_len] = '\0';
+	return true;
+}
+
+static enum member
+member_of(const char *name)
+{
+	size_t i = 0;
+
+	while (i < MEMBER_OTHER && strcmp(name, members[i].name) != 0)
+		i++;
+	return (enum member)i;
+}
+
+/* With an escape in it, a name could be one that we know in disguise. */
+static bool
+take_name(struct split *s)
+{
+	if (strchr(s->word, '\\') != NULL)
+		return refuse(s, "an escape in a name of the list");
+	for (size_t i = 0; i < s->nnames; i++) {
+		if (strcmp(s->names[i], s->word) == 0)
+			return refuse(s, "a name stands in the list twice");
+	}
+	if (s->nnames == MEMBERS)
+		return refuse(s, "too many members in the list");
+	memcpy(s->names[s->nnames++], s->word, sizeof(s->word));
+	s->member = member_of(s->word);
+	s->state = ST_COLON;
+	return true;
+}
+
+static bool
+take_value(struct split *s)
+{
+	const char *want = NULL;
+
+	if (s->member < MEMBER_OTHER)
+		want = members[s->member].want;
+	if (want != NULL && strcmp(s->word, want) != 0)
+		return refuse(s,
+		    s->member == MEMBER_KIND ? "its kind is not PodList"
+					     : "its apiVersion is not v1");
+	s->state = ST_BEHIND_VALUE;
+	return true;
+}
+
+static bool
+begin_name(struct split *s)
+{
+	json_scan_init(&s->scan, 0);
+	s->word_len = 0;
+	s->word[0] = '\0';
+	s->state = ST_NAME;
+	return true;
+}
+
+/* Runs the scan over the piece; what it took is what *from did not have. */
+static bool
+scan(struct split *s, struct piece *p)
+{
+	advance(s, p, json_scan(&s->scan, p->at, left(p)));
+	if (s->scan.status == JSON_BAD)
+		return refuse(s, s->scan.why);
+	return true;
+}
+
+static bool
+on_name(struct split *s, struct piece *p)
+{
+	const char *from = p->at;
+
+	if (!scan(s, p))
+		return false;
+	if (!keep_word(s, from, (size_t)(p->at - from)))
+		return refuse(s, "a long name in the list");
+	return s->scan.status == JSON_DONE ? take_name(s) : true;
+}
+
+static bool
+is_text(enum member member)
+{
+	return member < MEMBER_OTHER && members[member].want != NULL;
+}
+
+static bool
+on_value(struct split *s, struct piece *p)
+{
+	const char *from = p->at;
+
+	if (!scan(s, p))
+		return false;
+	if (is_text(s->member) && !keep_word(s, from, (size_t)(p->at - from)))
+		return refuse(s, "a kind or apiVersion of no PodList");
+	return s->scan.status == JSON_DONE ? take_value(s) : true;
+}
+
+static bool
+on_value_begin(struct split *s, struct piece *p)
+{
+	if (s->member != MEMBER_ITEMS) {
+		json_scan_init(&s->scan, LIMIT_JSON_DEPTH - DEPTH_LIST);
+		s->word_len = 0;
+		s->word[0] = '\0';
+		s->state = ST_VALUE;
+		return true;
+	}
+	if (*p->at != '[')
+		return refuse(s, "its items are not a list");
+	advance(s, p, 1);
+	s->state = ST_FIRST_POD;
+	return true;
+}
+
+/* Single bytes between the members and between the pods. */
+
+static bool
+expect(struct split *s, struct piece *p, char c, enum state next,
+    const char *why)
+{
+	if (*p->at != c)
+		return refuse(s, why);
+	advance(s, p, 1);
+	s->state = next;
+	return true;
+}
+
+static bool
+on_begin(struct split *s, struct piece *p)
+{
+	return expect(s, p, '{', ST_FIRST_NAME, "not a JSON object");
+}
+
+static bool
+on_next_name(struct split *s, struct piece *p)
+{
+	if (*p->at != '"')
+		return refuse(s, "a member's name was expected");
+	return begin_name(s);
+}
+
+static bool
+on_first_name(struct split *s, struct piece *p)
+{
+	if (*p->at == '}')
+		return expect(s, p, '}', ST_END, "");
+	return on_next_name(s, p);
+}
+
+static bool
+on_colon(struct split *s, struct piece *p)
+{
+	return expect(s, p, ':', ST_VALUE_BEGIN, "a colon was expected");
+}
+
+static bool
+on_behind_value(struct split *s, struct piece *p)
+{
+	if (*p->at == ',')
+		return expect(s, p, ',', ST_NEXT_NAME, "");
+	return expect(s, p, '}', ST_END, "a comma or } was expected");
+}
+
+static bool
+on_behind_pod(struct split *s, struct piece *p)
+{
+	if (*p->at == ',')
+		return expect(s, p, ',', ST_NEXT_POD, "");
+	return expect(s, p, ']', ST_BEHIND_VALUE, "a comma or ] was expected");
+}
+
+static bool
+on_end(struct split *s, struct piece *p)
+{
+	(void)p;
+	return refuse(s, "something stands behind the list");
+}
+
+/* Pods. */
+
+static bool
+hand_out(struct split *s, const char *bytes, size_t len, XXH128_hash_t h,
+    uint32_t nmembers)
+{
+	struct split_pod pod = {
+		.bytes = bytes,
+		.len = len,
+		.hash = h,
+		.prefix = s->prefix,
+		.members = nmembers,
+	};
+	const char *why = s->ops->pod(&pod, s->arg);
+
+	s->buf_len = s->expected_len = 0;
+	s->state = ST_BEHIND_POD;
+	return why == NULL || refuse(s, why);
+}
+
+static bool
+is_expected(const struct split *s, const char *bytes)
+{
+	return XXH128_isEqual(hash(s, bytes, s->expected_len),
+	    s->expected_hash);
+}
+
+static void
+begin_scan(struct split *s)
+{
+	s->expected_len = 0;
+	json_scan_init(&s->scan, LIMIT_JSON_DEPTH - DEPTH_POD);
+	s->state = ST_POD;
+}
+
+/*
+ * A pod whose first bytes are known from before. True if that settled what is
+ * to be done with it: handed out, or waited for.
+ */
+static bool
+begin_known(struct split *s, struct piece *p)
+{
+	size_t len;
+
+	s->prefix = hash(s, p->at, SPLIT_PREFIX);
+	if (s->ops->known == NULL ||
+	    !s->ops->known(s->prefix, &len, &s->expected_hash, s->arg))
+		return false;
+	s->expected_len = len;
+	if (left(p) < len) {
+		s->state = ST_POD;
+		return true;
+	}
+	return is_expected(s, p->at);
+}
+
+static bool
+begin_pod(struct split *s, struct piece *p)
+{
+	const char *from = p->at;
+	size_t len;
+
+	if (*p->at != '{')
+		return refuse(s, "an item is not an object");
+	if (++s->pods > LIMIT_PODS)
+		return refuse(s, "too many pods");
+	s->prefix = (XXH128_hash_t){ 0, 0 };
+	if (left(p) < SPLIT_PREFIX || !begin_known(s, p)) {
+		begin_scan(s);
+		return true;
+	}
+	if ((len = s->expected_len) > left(p))
+		return true;
+	advance(s, p, len);
+	return hand_out(s, from, len, s->expected_hash, 0);
+}
+
+static bool
+on_next_pod(struct split *s, struct piece *p)
+{
+	return begin_pod(s, p);
+}
+
+static bool
+on_first_pod(struct split *s, struct piece *p)
+{
+	if (*p->at == ']')
+		return expect(s, p, ']', ST_BEHIND_VALUE, "");
+	return begin_pod(s, p);
+}
+
+/* The pod ends in this piece: whole in it, or with the start in the buffer. */
+static bool
+finish_pod(struct split *s, const char *from, size_t len)
+{
+	if (s->buf_len > 0) {
+		if (!append(s, from, len))
+			return false;
+		from = s->buf;
+		len = s->buf_len;
+	} else if (len > LIMIT_POD) {
+		return refuse(s, "a pod is too large");
+	}
+	return hand_out(s, from, len, hash(s, from, len), s->scan.members);
+}
+
+static bool
+scan_pod(struct split *s, struct piece *p)
+{
+	const char *from = p->at;
+
+	if (!scan(s, p))
+		return false;
+	if (s->scan.status == JSON_DONE)
+		return finish_pod(s, from, (size_t)(p->at - from));
+	return append(s, from, (size_t)(p->at - from));
+}
+
+static bool consume(struct split *s, const char *data, size_t len);
+
+/*
+ * What was waited for is another pod than the one known: the buffer is looked
+ * at like a piece that came just now.
+ */
+static bool
+rescan(struct split *s)
+{
+	char *buf = s->buf;
+	size_t len = s->buf_len;
+	bool ok;
+
+	s->buf = NULL;
+	s->buf_len = s->buf_cap = 0;
+	s->offset -= len;
+	begin_scan(s);
+	ok = consume(s, buf, len);
+	free(buf);
+	return ok;
+}
+
+static bool
+await_pod(struct split *s, struct piece *p)
+{
+	size_t n = s->expected_len - s->buf_len;
+
+	if (n > left(p))
+		n = left(p);
+	if (!append(s, p->at, n))
+		return false;
+	advance(s, p, n);
+	if (s->buf_len < s->expected_len)
+		return true;
+	if (!is_expected(s, s->buf))
+		return rescan(s);
+	return hand_out(s, s->buf, s->buf_len, s->expected_hash, 0);
+}
+
+static bool
+on_pod(struct split *s, struct piece *p)
+{
+	return s->expected_len > 0 ? await_pod(s, p) : scan_pod(s, p);
+}
+
+static bool (*const steps[ST_MAX])(struct split *, struct piece *) = {
+	[ST_BEGIN] = on_begin,
+	[ST_FIRST_NAME] = on_first_name,
+	[ST_NEXT_NAME] = on_next_name,
+	[ST_NAME] = on_name,
+	[ST_COLON] = on_colon,
+	[ST_VALUE_BEGIN] = on_value_begin,
+	[ST_VALUE] = on_value,
+	[ST_BEHIND_VALUE] = on_behind_value,
+	[ST_FIRST_POD] = on_first_pod,
+	[ST_NEXT_POD] = on_next_pod,
+	[ST_POD] = on_pod,
+	[ST_BEHIND_POD] = on_behind_pod,
+	[ST_END] = on_end,
+};
+
+/* Inside of these, white space is the scan's, or part of the pod's bytes. */
+static bool
+skips_space(enum state state)
+{
+	return state != ST_NAME && state != ST_VALUE && state != ST_POD;
+}
+
+static bool
+is_space(char c)
+{
+	return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+
+static bool
+consume(struct split *s, const char *data, size_t len)
+{
+	struct piece p = { data, data + len };
+
+	while (p.at < p.end) {
+		if (skips_space(s->state) && is_space(*p.at))
+			advance(s, &p, 1);
+		else if (!steps[s->state](s, &p))
+			return false;
+	}
+	return true;
+}
+
+bool
+split_feed(struct split *s, const char *data, size_t len)
+{
+	if (s->error[0] != '\0')
+		return false;
+	s->fed += len;
+	if (s->fed > LIMIT_POD_LIST)
+		return refuse(s, "the list is too large");
+	return consume(s, data, len);
+}
+
+static bool
+has_member(const struct split *s, enum member member)
+{
+	for (size_t i = 0; i < s->nnames; i++) {
+		if (strcmp(s->names[i], members[member].name) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+split_end(struct split *s)
+{
+	if (s->error[0] != '\0')
+		return false;
+	/* The last pod may have become shorter than what is waited for. */
+	while (s->state == ST_POD && s->expected_len > 0) {
+		if (!rescan(s))
+			return false;
+	}
+	if (s->state == ST_BEGIN)
+		return refuse(s, "the body is empty");
+	if (s->state != ST_END)
+		return refuse(s, "the list is cut off");
+	if (!has_member(s, MEMBER_KIND))
+		return refuse(s, "it has no kind");
+	if (!has_member(s, MEMBER_API_VERSION))
+		return refuse(s, "it has no apiVersion");
+	if (!has_member(s, MEMBER_ITEMS))
+		return refuse(s, "it has no items");
+	return true;
+}
+
+const char *
+split_error(const struct split *s)
+{
+	return s->error;
+}
+
+uint64_t
+split_bytes(const struct split *s)
+{
+	return s->fed;
+}
+
+size_t
+split_held(const struct split *s)
+{
+	return s->buf_len;
+}
