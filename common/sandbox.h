@@ -49,7 +49,7 @@ struct sandbox {
 	const char *chroot_dir;
 	uid_t uid;
 	gid_t gid;
-	/* RLIMIT_AS, bytes; RLIMIT_NOFILE. */
+	/* RLIMIT_AS, bytes, 0: no limit; RLIMIT_NOFILE. */
 	size_t as_bytes;
 	unsigned nofile;
 };
@@ -72,7 +72,7 @@ uint32_t sandbox_enter_supervisor(char *missing, size_t cap);
 /* The parts, for sandbox.c only. Each logs why it failed. */
 bool sandbox_limits(const struct sandbox *sb);
 bool privdrop(const struct sandbox *sb, uint32_t *layers);
-bool privdrop_supervisor(void);
+bool privdrop_supervisor(uint32_t *layers);
 bool sandbox_seccomp(const struct sandbox *sb);
 bool sandbox_seccomp_supervisor(void);
 /* Adds its bits to *layers; false only for an error that is not "lacking". */
