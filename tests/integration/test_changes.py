@@ -1,5 +1,6 @@
 """Changes of running pods, and how soon they are in Consul."""
 
+import itertools
 import random
 import statistics
 import time
@@ -107,7 +108,8 @@ def test_everything_changes_at_once(one_pod, kubelet, consul):
 def test_names_come_and_go(one_pod, kubelet, consul):
     kubelet.put(P.web_pod(service_names="web,admin"))
     admin = P.service_id(P.web_pod(), "admin")
-    await_for(lambda: consul.statuses() == dict.fromkeys((WEB, admin), "passing"))
+    both = dict.fromkeys((WEB, admin), "passing")
+    await_for(lambda: consul.statuses() == both)
     kubelet.put(P.web_pod(service_names="admin"))
     await_for(lambda: consul.statuses() == {admin: "passing"})
 
@@ -163,7 +165,7 @@ def test_pod_says_its_interval(start, kubelet, consul):
     )
     # Past the 10 s of the minimum that follow the pod's appearance.
     await_for(lambda: kubelet.polls > 60, 20)
-    gaps = [b - a for a, b in zip(kubelet.requests[50:], kubelet.requests[51:])]
+    gaps = [b - a for a, b in itertools.pairwise(kubelet.requests[50:])]
     assert max(gaps) < 0.5 * SLOWNESS
 
 

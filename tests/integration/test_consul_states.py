@@ -123,15 +123,15 @@ def test_checks_are_kept_alive(start, kubelet, consul, proxy):
     # Three TTLs passed: each check had some refreshes, and not needlessly
     # many.
     assert 2 <= per_check <= 15
-    busiest = max(
-        sum(t <= other < t + 0.1 for other in times) for t in times
-    )
+    busiest = max(sum(t <= other < t + 0.1 for other in times) for t in times)
     assert busiest < len(times) / 2
 
 
 def test_output_is_constant(start, kubelet, consul, proxy):
     kubelet.put(P.web_pod())
-    start(kubelet, proxy, default_check_ttl="1s", sync_ttl_buffer_duration="1s")
+    start(
+        kubelet, proxy, default_check_ttl="1s", sync_ttl_buffer_duration="1s"
+    )
     await_for(lambda: consul.status(WEB) == "passing")
     await_for(lambda: len(proxy.refreshes) >= 3, 10)
     bodies = {str(r.body) for r in proxy.refreshes}

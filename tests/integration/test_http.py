@@ -1,6 +1,7 @@
 """Health, metrics and status, by TCP and by the control socket."""
 
 import json
+import re
 import socket
 import stat
 import time
@@ -10,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from harness import kubelet as K
 from harness import pods as P
-from harness.daemon import WORKERS
+from harness.daemon import WORKERS, Katalogd
 from harness.waiting import await_for, free_port
 
 WEB = P.service_id(P.web_pod())
@@ -62,7 +63,7 @@ class TestBothWays:
 def test_readyz_says_that_the_kubelet_is_missing(start, consul):
     port = free_port()
     daemon = start(f"http://127.0.0.1:{port}/pods", consul, wait=False)
-    code, body = await_for(lambda: reason_of(daemon, "kubelet"))
+    code, _ = await_for(lambda: reason_of(daemon, "kubelet"))
     assert code == 503
     assert daemon.get("/healthz")[0] == 200
     assert "kubelet" in daemon.status()["reason"]
@@ -76,8 +77,6 @@ def test_readyz_says_that_consul_is_missing(start, kubelet):
 
 
 def reason_of(daemon, pattern):
-    import re
-
     code, body = daemon.get("/readyz")
     return (code, body) if re.search(pattern, body) else None
 
@@ -93,8 +92,7 @@ def test_readyz_is_not_said_after_half_a_sync(start, kubelet, proxy, consul):
     )
     daemon = start(kubelet, proxy, wait=False)
     await_for(lambda: consul.statuses() == {WEB: "passing"})
-    code, body = daemon.get("/readyz")
-    assert code == 503
+    assert daemon.get("/readyz")[0] == 503
     proxy.fault = lambda request: None
     daemon.await_ready(15)
 
@@ -156,9 +154,9 @@ def test_metrics_have_the_original_names(daemon):
 
 def test_metrics_are_well_formed(daemon):
     found = families(daemon)
-    assert all(
-        n.startswith(("katalog_sync_", "katalogd_")) for n in found
-    ), set(found)
+    assert all(n.startswith(("katalog_sync_", "katalogd_")) for n in found), (
+        set(found)
+    )
     for family in found.values():
         assert family.documentation
     for name in ("kubelet_request_seconds", "consul_request_seconds"):
@@ -256,8 +254,6 @@ def test_control_socket_is_private(daemon):
 
 
 def test_address_in_use_is_an_error(daemon, start, tmp_path):
-    from harness.daemon import Katalogd
-
     taken = daemon.options["metrics_bind_address"]
     second = Katalogd(
         tmp_path / "second",
@@ -272,14 +268,15 @@ def test_address_in_use_is_an_error(daemon, start, tmp_path):
 
 # Clients that misbehave.
 
+GET = b"GET /healthz HTTP/1.1\r\n"
+POST = b"POST /healthz HTTP/1.1\r\n"
 BAD_REQUESTS = {
     "garbage": b"\0\xff" * 100 + b"\r\n\r\n",
     "long-line": b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\n\r\n",
-    "long-header": b"GET /healthz HTTP/1.1\r\nX: " + b"a" * 100000 + b"\r\n\r\n",
-    "big-body": b"POST /healthz HTTP/1.1\r\nContent-Length: 999999999\r\n\r\n"
-    + b"x" * 100000,
-    "negative-length": b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
-    "bad-chunk": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "long-header": GET + b"X: " + b"a" * 100000 + b"\r\n\r\n",
+    "big-body": POST + b"Content-Length: 999999999\r\n\r\n" + b"x" * 100000,
+    "negative-length": POST + b"Content-Length: -1\r\n\r\n",
+    "bad-chunk": POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
 }
 
 
@@ -315,7 +312,7 @@ def test_only_reads(method, daemon):
 
 
 def test_idle_clients_lock_nobody_out(daemon):
-    """More connections than the http worker keeps; the socket still answers."""
+    """More of them than the http worker keeps."""
     clients = []
     try:
         for _ in range(300):

@@ -61,9 +61,7 @@ def test_without_verification(https_kubelet, token_file, start, consul):
     await_for(lambda: consul.statuses() == PASSING)
 
 
-def test_another_authority(
-    https_kubelet, token_file, tmp_path, start, consul
-):
+def test_another_authority(https_kubelet, token_file, tmp_path, start, consul):
     other = Authority(tmp_path / "other", "other CA")
     daemon = start(
         https_kubelet,
@@ -89,9 +87,7 @@ def test_server_name(https_kubelet, token_file, authority, start, consul):
 
 
 def test_no_token_is_said(https_kubelet, authority, start, consul):
-    daemon = start(
-        https_kubelet, consul, wait=False, kubelet_ca=authority.ca
-    )
+    daemon = start(https_kubelet, consul, wait=False, kubelet_ca=authority.ca)
     daemon.await_log("401")
     assert consul.statuses() == {}
 

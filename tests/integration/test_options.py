@@ -218,17 +218,13 @@ def test_version_and_help():
 
 def dry_run(*arguments, env=None):
     """The services that it would register, by ID."""
-    done = run(
-        "--dry-run", f"--libexec-dir={BUILD}", *arguments, env=env
-    )
+    done = run("--dry-run", f"--libexec-dir={BUILD}", *arguments, env=env)
     assert done.returncode == 0, done.stderr
     return {service["ID"]: service for service in json.loads(done.stdout)}
 
 
 def test_dry_run_of_the_real_list(config, tmp_path):
-    services = dry_run(
-        FILE_API, config(""), f"--runtime-dir={tmp_path}/run"
-    )
+    services = dry_run(FILE_API, config(""), f"--runtime-dir={tmp_path}/run")
     expected = {}
     for pod in P.real_pods():
         expected.update(P.expected_services(pod))
@@ -253,7 +249,10 @@ def test_dry_run_of_a_kubelet(kubelet, config, tmp_path):
     assert set(services) == {WEB}
 
 
-@pytest.mark.parametrize("content", [None, "{}", '{"kind":"PodList","items":['])
+BAD_LISTS = [None, "{}", '{"kind":"PodList","items":[']
+
+
+@pytest.mark.parametrize("content", BAD_LISTS)
 def test_dry_run_that_fails(content, config, tmp_path):
     path = tmp_path / "pods.json"
     if content is not None:

@@ -137,7 +137,10 @@ CASES = {
         {"web": {"Status": "passing"}},
     ),
     # An item that is wrong costs that item.
-    "bad-port": ({"service_names": "web,b", "service_port_b": "http"}, {"web": WEB}),
+    "bad-port": (
+        {"service_names": "web,b", "service_port_b": "http"},
+        {"web": WEB},
+    ),
     "port-0": ({"service_port": "0"}, {}),
     "port-65536": ({"service_port": "65536"}, {}),
     "port-65535": ({"service_port": "65535"}, {"web": {"Port": 65535}}),

@@ -29,6 +29,7 @@ def run(*arguments, env=None, program=PROGRAM, timeout=20):
         [program, *arguments],
         env=environment(env),
         stdin=subprocess.DEVNULL,
+        check=False,
         capture_output=True,
         text=True,
         timeout=timeout * SLOWNESS,
@@ -146,9 +147,7 @@ class Katalogd:
 
     def workers(self):
         """Role -> process, of those that run its own program by now."""
-        return {
-            p.name: p for p in children_of(self.pid) if p.name in WORKERS
-        }
+        return {p.name: p for p in children_of(self.pid) if p.name in WORKERS}
 
     def worker(self, role):
         return await_for(lambda: self.workers().get(role), what=role)
@@ -160,7 +159,9 @@ class Katalogd:
         return self.log_path.read_text(errors="replace")
 
     def log_lines(self, pattern):
-        return [l for l in self.log.splitlines() if re.search(pattern, l)]
+        return [
+            line for line in self.log.splitlines() if re.search(pattern, line)
+        ]
 
     def await_log(self, pattern, timeout=5):
         return await_for(

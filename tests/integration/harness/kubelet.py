@@ -1,5 +1,6 @@
 """A kubelet that answers /pods as a test tells it to."""
 
+import contextlib
 import json
 import random
 import ssl
@@ -121,10 +122,8 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def finish(self):
-        try:
+        with contextlib.suppress(OSError):
             super().finish()
-        except OSError:
-            pass
 
     def log_message(self, *_):
         pass

@@ -58,8 +58,8 @@ def web_pod(name="web-a", number=0, ready=True, **annotations):
 
 def annotate(pod, **annotations):
     own = pod["metadata"]["annotations"]
-    for key, value in annotations.items():
-        key = PREFIX + key.replace("_", "-")
+    for name, value in annotations.items():
+        key = PREFIX + name.replace("_", "-")
         if value is None:
             own.pop(key, None)
         else:

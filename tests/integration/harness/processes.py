@@ -39,10 +39,8 @@ class Process:
     def status(self):
         """The lines of /proc/PID/status."""
         text = (PROC / str(self.pid) / "status").read_text()
-        return dict(
-            (key, value.strip())
-            for key, _, value in (l.partition(":") for l in text.splitlines())
-        )
+        lines = (line.partition(":") for line in text.splitlines())
+        return {key: value.strip() for key, _, value in lines}
 
     @property
     def limits(self):

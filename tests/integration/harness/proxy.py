@@ -1,5 +1,6 @@
 """A recording reverse proxy between katalogd and Consul."""
 
+import contextlib
 import http.client
 import json
 import re
@@ -99,10 +100,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def finish(self):
         self.upstream.close()
-        try:
+        with contextlib.suppress(OSError):
             super().finish()
-        except OSError:
-            pass
 
     def forward(self):
         length = int(self.headers.get("Content-Length") or 0)
@@ -132,9 +131,7 @@ class Handler(BaseHTTPRequestHandler):
             if key.lower() not in ("host", "connection")
         }
         try:
-            self.upstream.request(
-                request.method, request.path, data, headers
-            )
+            self.upstream.request(request.method, request.path, data, headers)
             answer = self.upstream.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException):

@@ -27,9 +27,10 @@ class Authority:
 
     def issue(self, name, alt="IP:127.0.0.1,DNS:localhost"):
         """A certificate for both sides of a connection."""
-        pair = KeyPair(self.folder / f"{name}.pem", self.folder / f"{name}.key")
-        request = self.folder / f"{name}.csr"
-        extensions = self.folder / f"{name}.ext"
+        base = self.folder / name
+        pair = KeyPair(base.with_suffix(".pem"), base.with_suffix(".key"))
+        request = base.with_suffix(".csr")
+        extensions = base.with_suffix(".ext")
         extensions.write_text(
             f"subjectAltName={alt}\nextendedKeyUsage=serverAuth,clientAuth\n"
         )

@@ -42,9 +42,10 @@ def holds_for(condition, duration, what="", interval=0.05):
 def free_port():
     """A port on loopback that is free for TCP and UDP."""
     while True:
-        with socket.socket() as tcp, socket.socket(
-            type=socket.SOCK_DGRAM
-        ) as udp:
+        with (
+            socket.socket() as tcp,
+            socket.socket(type=socket.SOCK_DGRAM) as udp,
+        ):
             tcp.bind(("127.0.0.1", 0))
             port = tcp.getsockname()[1]
             try:
