@@ -13,7 +13,8 @@
  * A producer's start picks a random epoch. Nothing is sent before the
  * producer calls the set complete (absence of data is never an empty
  * snapshot). A receiver that is slow gets a fresh snapshot in place of an
- * endless queue; a change during a snapshot starts it anew.
+ * endless queue: past LIMIT_CHANNEL_QUEUE bytes a feed waits until the queue
+ * is empty. A change during a snapshot starts it anew.
  */
 #ifndef STATE_H
 #define STATE_H
@@ -35,7 +36,8 @@ struct set_entry {
 };
 
 struct set *set_new(void); /* fatal without memory */
-void set_free(struct set *s); /* after its feeds */
+/* After its feeds. NULL is fine. */
+void set_free(struct set *s);
 
 /*
  * Puts a copy. True if that changed the set: the same bytes again cost no
@@ -64,9 +66,12 @@ struct feed;
 /* A feed follows its set until it is freed; it starts without a channel. */
 struct feed *feed_new(struct set *s);
 void feed_free(struct feed *f);
-/* A new link (or NULL: it is gone): a snapshot as soon as there can be one. */
+/*
+ * A new link: a snapshot as soon as there can be one. NULL: it is gone, to be
+ * said before its channel is freed.
+ */
 void feed_attach(struct feed *f, struct channel *ch);
-/* For channel_ops: RESYNC. False: not a message for a feed. */
+/* For channel_ops.message: RESYNC. False: not a message for a feed. */
 bool feed_message(struct feed *f, const struct msg *m);
 /* For channel_ops.drained: goes on where the queue was full. */
 void feed_drained(struct feed *f);
@@ -75,29 +80,43 @@ void feed_drained(struct feed *f);
 
 struct replica;
 
+/* What they are told may not free the replica or attach it elsewhere. */
 struct replica_ops {
-	/* A new or changed entry. False: its value is nonsense. */
+	/*
+	 * A new or changed entry; replica_get() still has the one before.
+	 * False: its value is nonsense, a protocol error; the entry does not
+	 * count, and no entry of that snapshot is deleted.
+	 */
 	bool (*put)(const struct set_entry *e, void *arg);
+	/* It is gone from the replica. The key is valid during the call. */
 	void (*del)(const void *key, size_t key_len, void *arg);
 	/*
-	 * A snapshot was applied: put() and del() were called for what
+	 * A snapshot was applied: put() and then del() were called for what
 	 * differs from before. new_epoch: from another start of the producer
-	 * than the one before. May be NULL.
+	 * than the one before, or the first one. May be NULL.
 	 */
 	void (*synced)(bool new_epoch, void *arg);
 };
 
+/* ops stays the caller's, for the replica's life. */
 struct replica *replica_new(const struct replica_ops *ops, void *arg);
-void replica_free(struct replica *r);
-/* A new link, or NULL. What was applied stays: EOF deletes nothing. */
+void replica_free(struct replica *r); /* NULL is fine; calls no ops */
+/*
+ * A new link, or NULL: it is gone, to be said before its channel is freed.
+ * What was applied stays: EOF deletes nothing.
+ */
 void replica_attach(struct replica *r, struct channel *ch);
 /*
- * For channel_ops: SNAP_BEGIN, PUT, DEL, SNAP_END. False: a protocol error.
- * A gap in the generations is none: it asks for RESYNC by itself.
+ * For channel_ops.message: SNAP_BEGIN, PUT, DEL, SNAP_END that proto_check()
+ * accepted. False: another message, or a protocol error (a count, epoch or
+ * generation that does not agree, a key twice in a snapshot, a DEL of what is
+ * not there, more than LIMIT_SET_ENTRIES, a value that put() refused). A gap
+ * in the generations is none: it asks for RESYNC, once, and waits.
  */
 bool replica_message(struct replica *r, const struct msg *m);
-/* Holds at least one complete snapshot. */
+/* Holds what at least one complete snapshot said. */
 bool replica_complete(const struct replica *r);
+/* As set_get() and so on. */
 const struct set_entry *replica_get(const struct replica *r, const void *key,
     size_t key_len);
 const struct set_entry *replica_first(const struct replica *r);
