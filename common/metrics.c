@@ -130,11 +130,13 @@ metric_observe_ms(struct metrics *ms, enum metric m, uint64_t ms_taken)
 	double seconds = (double)ms_taken / 1000;
 	size_t i = 0;
 
+	v->count++;
+	v->sum += seconds;
+	if (table[m].type != METRIC_HISTOGRAM)
+		return;
 	while (i < METRIC_BUCKETS && seconds > metric_buckets[i])
 		i++;
 	v->buckets[i]++;
-	v->count++;
-	v->sum += seconds;
 }
 
 /*

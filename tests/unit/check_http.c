@@ -165,19 +165,13 @@ START_TEST(unhealthy_when_a_worker_stays_away)
 }
 END_TEST
 
-static const struct told nonsense[] = {
-	{ ROLE_SUPERVISOR, WORKER_READY, HEALTH_OK, 0, "" },
-	{ ROLE_MAX, WORKER_READY, HEALTH_OK, 0, "" },
-	{ ROLE_HTTP, WORKER_BACKOFF + 1, HEALTH_OK, 0, "" },
-	{ ROLE_HTTP, WORKER_READY, HEALTH_DEGRADED + 1, 0, "" },
-};
-
-START_TEST(refuses_nonsense)
+START_TEST(the_supervisor_is_no_worker)
 {
+	static const struct told told = { ROLE_SUPERVISOR, WORKER_READY,
+		HEALTH_OK, 0, "" };
 	struct model m = { 0 };
 
-	for (size_t i = 0; i < COUNT(nonsense); i++)
-		ck_assert_msg(!tell(&m, &nonsense[i], 0), "row %zu", i);
+	ck_assert(!tell(&m, &told, 0));
 }
 END_TEST
 
@@ -255,7 +249,7 @@ main(void)
 	tcase_add_test(t, writes_json_strings);
 	tcase_add_test(t, ready_after_the_first_sync);
 	tcase_add_test(t, unhealthy_when_a_worker_stays_away);
-	tcase_add_test(t, refuses_nonsense);
+	tcase_add_test(t, the_supervisor_is_no_worker);
 	tcase_add_test(t, renders_the_status);
 	tcase_add_test(t, renders_the_figures);
 	suite_add_tcase(s, t);

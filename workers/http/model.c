@@ -46,22 +46,21 @@ text_of(const struct msg *msg, enum msg_tag tag, char *dst, size_t cap)
 bool
 model_worker(struct model *m, const struct msg *msg, uint64_t now_ms)
 {
-	uint8_t role = u8_of(msg, TAG_ROLE), state = u8_of(msg, TAG_STATE);
-	uint8_t health = u8_of(msg, TAG_HEALTH);
+	enum role role = (enum role)u8_of(msg, TAG_ROLE);
 	struct tlv_field since = msg_field(msg, TAG_SINCE);
 	struct worker_info *w;
 
-	if (role == ROLE_SUPERVISOR || role >= ROLE_MAX ||
-	    state > WORKER_BACKOFF || health > HEALTH_DEGRADED)
+	/* proto.c bounds the other values. */
+	if (role == ROLE_SUPERVISOR)
 		return false;
 	w = &m->workers[role];
-	if (state == WORKER_READY)
+	w->state = (enum worker_state)u8_of(msg, TAG_STATE);
+	if (w->state == WORKER_READY)
 		w->down_ms = 0;
 	else if (w->down_ms == 0)
 		w->down_ms = now_ms;
 	w->known = true;
-	w->state = (enum worker_state)state;
-	w->health = (enum health)health;
+	w->health = (enum health)u8_of(msg, TAG_HEALTH);
 	w->pid = u32_of(msg, TAG_PID);
 	w->since_ms = tlv_u64(&since);
 	w->restarts = u32_of(msg, TAG_RESTARTS);
