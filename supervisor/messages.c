@@ -1,0 +1,173 @@
+#include "supervisor/messages.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/sandbox.h"
+#include "supervisor/handout.h"
+#include "supervisor/supervisor.h"
+
+/* Without these no worker gets a secret or a socket. */
+#define LAYERS_ALWAYS \
+	(SANDBOX_LIMITS | SANDBOX_CAPS | SANDBOX_NODUMP | \
+	    SANDBOX_NO_NEW_PRIVS | SANDBOX_SECCOMP)
+#define LAYERS_ROOT (SANDBOX_CHROOT | SANDBOX_UID)
+
+struct handler {
+	bool (*handle)(struct proc *p, const struct msg *m);
+	bool before_ready; /* allowed then too */
+};
+
+static bool
+layers_hold(uint32_t layers)
+{
+	uint32_t must = LAYERS_ALWAYS;
+
+	if (geteuid() == 0)
+		must |= LAYERS_ROOT;
+	return (layers & must) == must;
+}
+
+static bool
+on_ready(struct proc *p, const struct msg *m)
+{
+	struct tlv_field layers = msg_field(m, TAG_LAYERS);
+	struct tlv_field missing = msg_field(m, TAG_MISSING);
+
+	p->layers = tlv_u32(&layers);
+	if (!tlv_str(&missing, p->missing, sizeof(p->missing)) ||
+	    !layers_hold(p->layers))
+		return false;
+	if (p->missing[0] != '\0')
+		log_once_warn(&p->missing_said,
+		    "%s: the kernel lacks %s; going on with the other layers "
+		    "of the sandbox",
+		    role_name(p->def->role), p->missing);
+	proc_event(p, RESTART_READY);
+	if (proc_usable(p))
+		handout_all(p);
+	return true;
+}
+
+static bool
+on_pong(struct proc *p, const struct msg *m)
+{
+	(void)m;
+	proc_event(p, RESTART_PONG);
+	return true;
+}
+
+static bool
+on_log(struct proc *p, const struct msg *m)
+{
+	struct tlv_field level = msg_field(m, TAG_LEVEL);
+	struct tlv_field text = msg_field(m, TAG_TEXT);
+
+	proc_log(p, (enum log_level)tlv_u8(&level), (const char *)text.val,
+	    text.len);
+	return true;
+}
+
+static bool
+on_health(struct proc *p, const struct msg *m)
+{
+	struct tlv_field health = msg_field(m, TAG_HEALTH);
+	struct tlv_field synced = msg_field(m, TAG_SYNCED);
+	struct tlv_field text = msg_field(m, TAG_TEXT);
+
+	p->health = (enum health)tlv_u8(&health);
+	p->synced = tlv_u8(&synced) != 0;
+	if (!tlv_str(&text, p->text, sizeof(p->text)))
+		return false;
+	supervisor_proc_changed(p->sup, p);
+	return true;
+}
+
+/* -1 with errno. A Unix socket connects at once or not at all. */
+static int
+connect_unix(const char *path)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd, saved;
+
+	if (strlen(path) >= sizeof(sun.sun_path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	strcpy(sun.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1)
+		return -1;
+	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0)
+		return fd;
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+/* The path is ours, not the worker's, to name. */
+static bool
+on_connect(struct proc *p, const struct msg *m)
+{
+	const char *addr =
+	    settings_str(p->sup->config->settings, OPT_CONSUL_ADDR);
+	struct log_once *problem = &p->sup->connect_problem;
+	size_t scheme = strlen("unix://");
+	int fd;
+
+	(void)m;
+	if (!p->def->connects || strncmp(addr, "unix://", scheme) != 0)
+		return false;
+	fd = connect_unix(addr + scheme);
+	if (fd == -1)
+		log_once_warn(problem, "consul-addr %s: %s; tried again", addr,
+		    strerror(errno));
+	else
+		log_once_clear(problem, "consul-addr %s: connected", addr);
+	channel_send(p->ch, MSG_CONNECTED, 0, NULL, 0, fd);
+	return true;
+}
+
+/* A sibling broke the protocol on the link that they share. */
+static bool
+on_bad_link(struct proc *p, const struct msg *m)
+{
+	struct tlv_field id = msg_field(m, TAG_ID);
+	enum role role = tlv_u8(&id);
+	struct proc *peer = role < ROLE_MAX ? p->sup->procs[role] : NULL;
+
+	if (!roles_linked(p->def->role, role) || peer == NULL)
+		return false;
+	log_error("%s broke the protocol on its link to %s", role_name(role),
+	    role_name(p->def->role));
+	proc_event(peer, RESTART_FAULT);
+	return true;
+}
+
+static const struct handler handlers[MSG_MAX] = {
+	[MSG_READY] = { on_ready, .before_ready = true },
+	[MSG_LOG] = { on_log, .before_ready = true },
+	[MSG_PONG] = { on_pong },
+	[MSG_HEALTH] = { on_health },
+	[MSG_CONNECT] = { on_connect },
+	[MSG_BAD_LINK] = { on_bad_link },
+};
+
+bool
+message_handle(struct proc *p, const struct msg *m)
+{
+	const struct handler *h = &handlers[m->type];
+
+	if (h->handle == NULL)
+		return false;
+	if (p->restart.state != WORKER_READY && !h->before_ready)
+		return false;
+	/* One that was told to end may still speak, but not ask. */
+	if (p->restart.ending && m->type != MSG_LOG)
+		return true;
+	return h->handle(p, m);
+}

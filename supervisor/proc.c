@@ -1,0 +1,370 @@
+#include "supervisor/proc.h"
+
+#include <bsd/stdlib.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/duration.h"
+#include "supervisor/handout.h"
+#include "supervisor/messages.h"
+#include "supervisor/spawn.h"
+#include "supervisor/supervisor.h"
+
+/* What it wrote to fd 2 but did not end with a newline is cut here. */
+#define ERRORS_MAX LIMIT_LOG_LINE
+/* One read of fd 2; a writer that never ends must not keep us. */
+#define ERRORS_READ 65536
+/* Its channel is closed by then, or somebody else has it open. */
+#define ORPHAN_MS 1000
+
+static void on_timer(evutil_socket_t fd, short what, void *arg);
+
+struct proc *
+proc_new(struct supervisor *sup, const struct role_def *def)
+{
+	const struct settings *s = sup->config->settings;
+	struct proc *p = xcalloc(1, sizeof(*p));
+
+	p->sup = sup;
+	p->def = def;
+	p->errors_fd = -1;
+	restart_init(&p->restart, settings_u64(s, OPT_RESTART_DELAY),
+	    settings_u64(s, OPT_RESTART_DELAY_MAX));
+	p->timer = evtimer_new(sup->base, on_timer, p);
+	p->errors = evbuffer_new();
+	if (p->timer == NULL || p->errors == NULL)
+		fatalx("%s: out of memory", role_name(def->role));
+	return p;
+}
+
+bool
+proc_usable(const struct proc *p)
+{
+	return p != NULL && p->restart.state == WORKER_READY &&
+	    !p->restart.ending && p->ch != NULL;
+}
+
+static void
+write_line(struct proc *p, enum log_level level, const char *text, size_t len)
+{
+	struct logsink_line l = {
+		.level = level,
+		.process = role_name(p->def->role),
+		.pid = p->pid,
+		.text = text,
+		.len = len,
+	};
+
+	logsink_write(&p->sup->logsink, &l);
+}
+
+static void
+tell_suppressed(struct proc *p)
+{
+	uint64_t n = log_rate_take_suppressed(&p->log_rate, clock_ms());
+	char text[64];
+
+	if (n == 0)
+		return;
+	snprintf(text, sizeof(text), "%llu lines suppressed",
+	    (unsigned long long)n);
+	write_line(p, LOG_LVL_WARN, text, strlen(text));
+}
+
+void
+proc_log(struct proc *p, enum log_level level, const char *text, size_t len)
+{
+	tell_suppressed(p);
+	if (log_rate_take(&p->log_rate, clock_ms()))
+		write_line(p, level, text, len);
+}
+
+/* Lines on fd 2 come from ld.so, assert(3), sanitizers and the like. */
+static void
+log_errors(struct proc *p)
+{
+	size_t len;
+	char *line;
+
+	while ((line = evbuffer_readln(p->errors, &len, EVBUFFER_EOL_LF))) {
+		proc_log(p, LOG_LVL_WARN, line, len);
+		free(line);
+	}
+}
+
+static void
+log_errors_rest(struct proc *p)
+{
+	size_t len = evbuffer_get_length(p->errors);
+
+	if (len == 0)
+		return;
+	proc_log(p, LOG_LVL_WARN,
+	    (const char *)evbuffer_pullup(p->errors, (ev_ssize_t)len), len);
+	evbuffer_drain(p->errors, len);
+}
+
+static void
+close_errors(struct proc *p)
+{
+	if (p->errors_fd == -1)
+		return;
+	log_errors_rest(p);
+	event_free(p->errors_ev);
+	close(p->errors_fd);
+	p->errors_ev = NULL;
+	p->errors_fd = -1;
+}
+
+/* False: there is nothing more for now. */
+static bool
+read_errors(struct proc *p)
+{
+	int n = evbuffer_read(p->errors, p->errors_fd, ERRORS_READ);
+
+	if (n == -1 && errno == EAGAIN)
+		return false;
+	log_errors(p);
+	if (evbuffer_get_length(p->errors) >= ERRORS_MAX)
+		log_errors_rest(p);
+	if (n > 0)
+		return true;
+	close_errors(p);
+	return false;
+}
+
+static void
+on_errors(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	read_errors(arg);
+}
+
+static void
+set_timer(struct proc *p)
+{
+	uint64_t ms = restart_wait_ms(&p->restart, clock_ms());
+	struct timeval tv = {
+		.tv_sec = (time_t)(ms / 1000),
+		.tv_usec = (suseconds_t)(ms % 1000 * 1000),
+	};
+
+	if (ms == RESTART_NEVER)
+		evtimer_del(p->timer);
+	else
+		evtimer_add(p->timer, &tv);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct proc *p = arg;
+
+	(void)fd;
+	(void)what;
+	/* A PONG may have moved it while this waited for its turn. */
+	if (restart_wait_ms(&p->restart, clock_ms()) == 0)
+		proc_event(p, RESTART_TIMER);
+	else
+		set_timer(p);
+}
+
+/* Reaped, and all that it said before was read. */
+static void
+end_if_gone(struct proc *p)
+{
+	if (p->pid != 0 || p->ch != NULL)
+		return;
+	while (p->errors_fd != -1 && read_errors(p))
+		;
+	close_errors(p);
+	proc_event(p, RESTART_EXIT);
+	supervisor_proc_ended(p->sup, p);
+}
+
+static void
+on_closed(struct channel *ch, const char *why, void *arg)
+{
+	struct proc *p = arg;
+
+	channel_free(ch);
+	p->ch = NULL;
+	if (why != NULL && p->pid != 0) {
+		log_error("%s[%d]: protocol error: %s", role_name(p->def->role),
+		    (int)p->pid, why);
+		proc_event(p, RESTART_FAULT);
+	}
+	end_if_gone(p);
+}
+
+static bool
+on_message(struct channel *ch, const struct msg *m, void *arg)
+{
+	(void)ch;
+	return message_handle(arg, m);
+}
+
+static const struct channel_ops channel_ops = {
+	.message = on_message,
+	.closed = on_closed,
+};
+
+static void
+forget_last(struct proc *p)
+{
+	p->layers = 0;
+	p->health = HEALTH_STARTING;
+	p->synced = false;
+	p->missing[0] = p->text[0] = '\0';
+}
+
+static void
+connect_to(struct proc *p, const struct spawned *sp)
+{
+	p->pid = sp->pid;
+	p->errors_fd = sp->errors;
+	p->errors_ev = event_new(p->sup->base, sp->errors, EV_READ | EV_PERSIST,
+	    on_errors, p);
+	p->ch = channel_new(p->sup->base, sp->control, ROLE_SUPERVISOR,
+	    p->def->role, &channel_ops, p);
+	if (p->errors_ev == NULL || event_add(p->errors_ev, NULL) == -1 ||
+	    p->ch == NULL)
+		fatalx("%s: out of memory", role_name(p->def->role));
+}
+
+static void
+do_spawn(struct proc *p)
+{
+	const char *name = role_name(p->def->role);
+	const char *dir =
+	    settings_str(p->sup->config->settings, OPT_LIBEXEC_DIR);
+	bool keep_stdout = p->sup->dry_run && p->def->answers;
+	struct spawned sp;
+
+	forget_last(p);
+	if (!spawn_worker(dir, name, keep_stdout, &sp)) {
+		log_warn("cannot start %s/%s; tried again", dir, name);
+		proc_event(p, RESTART_EXIT);
+		return;
+	}
+	connect_to(p, &sp);
+	log_debug("%s[%d] started", name, (int)p->pid);
+	handout_config(p);
+}
+
+static void
+do_ping(struct proc *p)
+{
+	if (p->ch != NULL)
+		channel_send(p->ch, MSG_PING, 0, NULL, 0, -1);
+}
+
+static void
+do_term(struct proc *p)
+{
+	if (p->pid != 0)
+		kill(p->pid, SIGTERM);
+}
+
+static void
+do_kill(struct proc *p)
+{
+	if (p->pid == 0)
+		return;
+	log_warnx("%s[%d]: %s: killed", role_name(p->def->role), (int)p->pid,
+	    p->restart.why);
+	kill(p->pid, SIGKILL);
+}
+
+static void (*const actions[])(struct proc *p) = {
+	[RESTART_DO_SPAWN] = do_spawn,
+	[RESTART_DO_PING] = do_ping,
+	[RESTART_DO_TERM] = do_term,
+	[RESTART_DO_KILL] = do_kill,
+};
+
+void
+proc_event(struct proc *p, enum restart_event event)
+{
+	enum worker_state before = p->restart.state;
+	enum restart_action action;
+
+	action = restart_event(&p->restart, event, clock_ms(), arc4random());
+	if (actions[action] != NULL)
+		actions[action](p);
+	set_timer(p);
+	if (p->restart.state != before || action == RESTART_DO_SPAWN)
+		supervisor_proc_changed(p->sup, p);
+}
+
+static void
+describe_end(int status, char *buf, size_t cap)
+{
+	if (WIFEXITED(status))
+		snprintf(buf, cap, "exited with status %d",
+		    WEXITSTATUS(status));
+	else if (WTERMSIG(status) == SIGSYS)
+		snprintf(buf, cap, "killed by its sandbox (SIGSYS)");
+	else
+		snprintf(buf, cap, "killed by signal %d (%s)", WTERMSIG(status),
+		    strsignal(WTERMSIG(status)));
+}
+
+/* An end that we asked for, and that went well, is not worth a warning. */
+static bool
+is_planned(const struct proc *p, int status)
+{
+	bool well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+
+	return well && (p->restart.ending || p->sup->dry_run);
+}
+
+void
+proc_reaped(struct proc *p, int status)
+{
+	const char *name = role_name(p->def->role);
+	char how[128];
+
+	describe_end(status, how, sizeof(how));
+	if (is_planned(p, status))
+		log_debug("%s[%d] %s", name, (int)p->pid, how);
+	else
+		log_warnx("%s[%d] %s", name, (int)p->pid, how);
+	p->pid = 0;
+	p->exit_status = status;
+	p->reaped_ms = clock_ms();
+	end_if_gone(p);
+}
+
+void
+proc_tick(struct proc *p)
+{
+	tell_suppressed(p);
+	if (p->pid != 0 || p->ch == NULL ||
+	    clock_ms() - p->reaped_ms < ORPHAN_MS)
+		return;
+	channel_free(p->ch);
+	p->ch = NULL;
+	end_if_gone(p);
+}
+
+void
+proc_free(struct proc *p)
+{
+	if (p == NULL)
+		return;
+	if (p->pid != 0)
+		kill(p->pid, SIGKILL);
+	channel_free(p->ch);
+	close_errors(p);
+	event_free(p->timer);
+	evbuffer_free(p->errors);
+	free(p);
+}
