@@ -1,0 +1,205 @@
+#include "supervisor/config.h"
+
+#include <bsd/string.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "supervisor/config_parts.h"
+
+#ifndef SYSCONFDIR
+#define SYSCONFDIR "/etc"
+#endif
+
+struct config_input
+config_input(int argc, char **argv, char **envp)
+{
+	return (struct config_input){
+		.argc = argc,
+		.argv = argv,
+		.envp = envp,
+		.root = geteuid() == 0,
+		.default_file = SYSCONFDIR "/katalogd.conf",
+		.service_account = CONFIG_SERVICE_ACCOUNT,
+	};
+}
+
+bool
+config_flag_only(enum option opt)
+{
+	return opt == OPT_CONFIG || opt == OPT_DRY_RUN;
+}
+
+bool
+config_is_set(const struct config *c, enum option opt)
+{
+	return c->source[opt].from == CONFIG_FILE ||
+	    c->source[opt].from == CONFIG_ENV ||
+	    c->source[opt].from == CONFIG_FLAG;
+}
+
+/* For a source that the config does not hold (yet). */
+static const char *
+where(const struct config *c, enum option opt, struct config_source source,
+    char buf[CONFIG_WHERE])
+{
+	const char *name = option_def(opt)->name;
+
+	switch (source.from) {
+	case CONFIG_FILE:
+		snprintf(buf, CONFIG_WHERE, "%s:%u: %s",
+		    settings_str(c->settings, OPT_CONFIG), source.line, name);
+		break;
+	case CONFIG_ENV:
+		snprintf(buf, CONFIG_WHERE, "environment %s", source.env);
+		break;
+	case CONFIG_FLAG:
+		snprintf(buf, CONFIG_WHERE, "--%s", name);
+		break;
+	case CONFIG_SERVICE_ACCOUNT_FILE:
+		snprintf(buf, CONFIG_WHERE, "%s (service account)", name);
+		break;
+	default:
+		snprintf(buf, CONFIG_WHERE, "%s (default)", name);
+	}
+	return buf;
+}
+
+const char *
+config_where(const struct config *c, enum option opt, char buf[CONFIG_WHERE])
+{
+	return where(c, opt, c->source[opt], buf);
+}
+
+void
+config_assign(struct loader *l, enum option opt, const char *text,
+    struct config_source source)
+{
+	char why[CONFIG_WHY], at[CONFIG_WHERE], *trimmed = xstrdup(text);
+	const char *s = trimmed + strspn(trimmed, " \t");
+	size_t len = strlen(trimmed);
+
+	while (len > 0 && strchr(" \t", trimmed[len - 1]) != NULL)
+		trimmed[--len] = '\0';
+	if (config_value(l->c->settings, opt, s, why)) {
+		l->c->source[opt] = source;
+		l->bad[opt] = false;
+	} else {
+		config_error(l->r, "%s \"%.200s\": %s",
+		    where(l->c, opt, source, at), s, why);
+		l->bad[opt] = true;
+	}
+	free(trimmed);
+}
+
+static const char *
+base_name(const struct config_input *in)
+{
+	const char *name = in->argc > 0 ? in->argv[0] : "katalogd", *slash;
+
+	slash = strrchr(name, '/');
+	return slash == NULL ? name : slash + 1;
+}
+
+static struct config *
+config_defaults(struct loader *l)
+{
+	struct config *c = xcalloc(1, sizeof(*c));
+
+	l->c = c;
+	c->settings = settings_new();
+	c->progname = base_name(l->in);
+	settings_set_str(c->settings, OPT_CONFIG, l->in->default_file);
+	for (int opt = OPT_CONFIG + 1; opt < OPT_MAX; opt++)
+		config_assign(l, (enum option)opt,
+		    option_def((enum option)opt)->def,
+		    (struct config_source){ .from = CONFIG_DEFAULT });
+	/* That program wrote to stderr, and its users collect that. */
+	if (strcmp(c->progname, "katalog-sync-daemon") == 0)
+		settings_set_str(c->settings, OPT_LOG_TARGET, "stderr");
+	return c;
+}
+
+static void
+gather_all(struct loader *l, struct flags *f)
+{
+	config_flags_apply(f, true);
+	if (!l->bad[OPT_CONFIG])
+		config_file(l, f->config);
+	config_env(l, f);
+	config_env_token(l);
+	config_flags_apply(f, false);
+	config_cross_check(l);
+}
+
+struct config *
+config_load(const struct config_input *in, struct config_report *r)
+{
+	struct loader l = { .in = in, .r = r };
+	struct flags f = { .l = &l };
+	struct config *c = config_defaults(&l);
+
+	config_flags_gather(&f);
+	if (!c->help && !c->version)
+		gather_all(&l, &f);
+	free(f.list);
+	if (r->errors == 0)
+		return c;
+	config_free(c);
+	return NULL;
+}
+
+void
+config_free(struct config *c)
+{
+	if (c == NULL)
+		return;
+	if (c->consul_token != NULL)
+		explicit_bzero(c->consul_token, strlen(c->consul_token));
+	free(c->consul_token);
+	settings_free(c->settings);
+	free(c);
+}
+
+static const enum option restart_only[] = { OPT_SANDBOX, OPT_UID_BASE,
+	OPT_RUNTIME_DIR, OPT_LIBEXEC_DIR };
+
+static bool
+same(const struct config *a, const struct config *b, enum option opt)
+{
+	char x[CONFIG_TEXT], y[CONFIG_TEXT];
+
+	return strcmp(config_text(a->settings, opt, x),
+		   config_text(b->settings, opt, y)) == 0;
+}
+
+static void
+keep_old(const struct config *old, struct config *next, enum option opt,
+    struct config_report *r)
+{
+	char why[CONFIG_WHY], text[CONFIG_TEXT], at[CONFIG_WHERE];
+	const char *value = config_text(old->settings, opt, text);
+
+	config_warning(r,
+	    "%s: takes effect with a restart of katalogd only; \"%s\" stays",
+	    config_where(next, opt, at), value);
+	config_value(next->settings, opt, value, why);
+	next->source[opt] = old->source[opt];
+}
+
+role_mask
+config_diff_roles(const struct config *old, struct config *next,
+    struct config_report *r)
+{
+	size_t n = sizeof(restart_only) / sizeof(*restart_only);
+	role_mask roles = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (!same(old, next, restart_only[i]))
+			keep_old(old, next, restart_only[i], r);
+	for (int i = OPT_CONFIG; i < OPT_MAX; i++)
+		if (!same(old, next, (enum option)i))
+			roles |= option_def((enum option)i)->roles;
+	return roles;
+}

@@ -1,0 +1,371 @@
+/* What must fit together, and what follows from other values. */
+#include <bsd/string.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "common/duration.h"
+#include "supervisor/config_parts.h"
+
+/* sizeof(sun_path) without the NUL. */
+#define UNIX_PATH_MAX 107
+#define NODE_NAME_MAX 253
+
+#define LOWER         "abcdefghijklmnopqrstuvwxyz"
+#define UPPER         "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define DIGITS        "0123456789"
+
+static const char *
+str(const struct loader *l, enum option opt)
+{
+	return settings_str(l->c->settings, opt);
+}
+
+static uint64_t
+u64(const struct loader *l, enum option opt)
+{
+	return settings_u64(l->c->settings, opt);
+}
+
+static bool
+has(const struct loader *l, enum option opt)
+{
+	return *str(l, opt) != '\0';
+}
+
+static const char *
+name_of(enum option opt)
+{
+	return option_def(opt)->name;
+}
+
+static void
+fail(struct loader *l, enum option opt, const char *why)
+{
+	char at[CONFIG_WHERE];
+
+	config_error(l->r, "%s \"%.200s\": %s", config_where(l->c, opt, at),
+	    str(l, opt), why);
+	l->bad[opt] = true;
+}
+
+static void
+warn_no_effect(struct loader *l, enum option opt, const char *why)
+{
+	char at[CONFIG_WHERE];
+
+	config_warning(l->r, "%s: no effect: %s", config_where(l->c, opt, at),
+	    why);
+}
+
+/* ---- order ---- */
+
+static const struct order {
+	enum option low;
+	enum option high;
+} orders[] = {
+	/* This one first: the default may have to follow either of them. */
+	{ OPT_MIN_SYNC_INTERVAL, OPT_MAX_SYNC_INTERVAL },
+	{ OPT_MIN_SYNC_INTERVAL, OPT_DEFAULT_SYNC_INTERVAL },
+	{ OPT_DEFAULT_SYNC_INTERVAL, OPT_MAX_SYNC_INTERVAL },
+	{ OPT_RESTART_DELAY, OPT_RESTART_DELAY_MAX },
+};
+
+static void
+out_of_order(struct loader *l, enum option low, enum option high)
+{
+	char at[CONFIG_WHERE], a[DURATION_TEXT], b[DURATION_TEXT];
+
+	config_error(l->r, "%s %s: more than %s, which is %s",
+	    config_where(l->c, low, at), duration_format(u64(l, low), a),
+	    name_of(high), duration_format(u64(l, high), b));
+}
+
+/* One that nobody set makes room for one that somebody did set. */
+static void
+follow(struct loader *l, enum option opt, enum option set)
+{
+	char at[CONFIG_WHERE], was[DURATION_TEXT], now[DURATION_TEXT];
+
+	config_warning(l->r, "%s %s: %s follows (its default is %s)",
+	    config_where(l->c, set, at), duration_format(u64(l, set), now),
+	    name_of(opt), duration_format(u64(l, opt), was));
+	settings_set_u64(l->c->settings, opt, u64(l, set));
+}
+
+static void
+check_order(struct loader *l, const struct order *o)
+{
+	if (l->bad[o->low] || l->bad[o->high] ||
+	    u64(l, o->low) <= u64(l, o->high))
+		return;
+	if (!config_is_set(l->c, o->low))
+		follow(l, o->low, o->high);
+	else if (!config_is_set(l->c, o->high))
+		follow(l, o->high, o->low);
+	else
+		out_of_order(l, o->low, o->high);
+}
+
+static void
+check_times(struct loader *l)
+{
+	enum option dereg = OPT_DEREGISTER_CRITICAL_AFTER;
+	uint64_t ms = u64(l, dereg);
+	char at[CONFIG_WHERE];
+
+	for (size_t i = 0; i < sizeof(orders) / sizeof(*orders); i++)
+		check_order(l, &orders[i]);
+	if (ms != 0 && ms < 60000)
+		config_error(l->r,
+		    "%s: Consul knows nothing below 1m (0 turns it off)",
+		    config_where(l->c, dereg, at));
+	if (u64(l, OPT_KUBELET_STALE_AFTER) <= u64(l, OPT_MAX_SYNC_INTERVAL))
+		config_warning(l->r,
+		    "%s: not more than max-sync-interval: checks may turn "
+		    "critical between two good reads",
+		    config_where(l->c, OPT_KUBELET_STALE_AFTER, at));
+}
+
+/* ---- single values, by rules that a type alone does not have ---- */
+
+/* "host" or, as Consul's own client takes it, "host:port". */
+static void
+check_server_name(struct loader *l, enum option opt)
+{
+	struct url u;
+	const char *why;
+
+	if (l->bad[opt] || !has(l, opt))
+		return;
+	why = url_parse(str(l, opt), 1U << URL_HTTPS, URL_HTTPS, 0, &u);
+	if (why == NULL && strcmp(u.path, "/") != 0)
+		why = "not a host name";
+	if (why != NULL)
+		fail(l, opt, why);
+	else
+		settings_set_str(l->c->settings, opt, u.host);
+}
+
+static void
+check_charset(struct loader *l, enum option opt, const char *set,
+    const char *why)
+{
+	const char *s = str(l, opt);
+
+	if (!l->bad[opt] &&
+	    (s[strspn(s, set)] != '\0' || strlen(s) > NODE_NAME_MAX))
+		fail(l, opt, why);
+}
+
+static void
+check_names(struct loader *l)
+{
+	check_server_name(l, OPT_KUBELET_TLS_SERVER_NAME);
+	check_server_name(l, OPT_CONSUL_TLS_SERVER_NAME);
+	check_charset(l, OPT_NODE_NAME, LOWER DIGITS "-.",
+	    "not the name of a node (lower-case letters, digits, - and .)");
+	check_charset(l, OPT_CONSUL_NAMESPACE, LOWER UPPER DIGITS "-_",
+	    "not the name of a namespace (letters, digits, - and _)");
+}
+
+static void
+check_paths(struct loader *l)
+{
+	static const enum option needed[] = { OPT_CONFIG, OPT_RUNTIME_DIR,
+		OPT_LIBEXEC_DIR };
+
+	for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++)
+		if (!l->bad[needed[i]] && !has(l, needed[i]))
+			fail(l, needed[i], "cannot be empty");
+	if (strlen(str(l, OPT_CONTROL_SOCKET)) > UNIX_PATH_MAX)
+		fail(l, OPT_CONTROL_SOCKET,
+		    "path of a Unix socket longer than 107 bytes");
+}
+
+/* ---- peers ---- */
+
+static void
+check_pair(struct loader *l, enum option cert, enum option key)
+{
+	enum option there = has(l, cert) ? cert : key;
+	char at[CONFIG_WHERE];
+
+	if (has(l, cert) == has(l, key) || l->bad[cert] || l->bad[key])
+		return;
+	config_error(l->r, "%s: %s is missing; it takes both",
+	    config_where(l->c, there, at), name_of(there == cert ? key : cert));
+}
+
+/* The warning for options that somebody set to no end. */
+static void
+check_unused(struct loader *l, const enum option *opts, size_t n,
+    const char *why)
+{
+	for (size_t i = 0; i < n; i++)
+		if (config_is_set(l->c, opts[i]) &&
+		    (option_def(opts[i])->type == OPTION_BOOL ||
+			has(l, opts[i])))
+			warn_no_effect(l, opts[i], why);
+}
+
+/* With what was left out put in: scheme and port. */
+static void
+set_url(struct loader *l, enum option opt, const struct url *u)
+{
+	char origin[512], full[LIMIT_OPTION + sizeof(origin)];
+	bool bare = strcmp(u->path, "/") == 0;
+
+	url_origin(u, origin, sizeof(origin));
+	snprintf(full, sizeof(full), "%s%s", origin, bare ? "" : u->path);
+	if (strlen(full) < LIMIT_OPTION)
+		settings_set_str(l->c->settings, opt, full);
+	else
+		fail(l, opt, "too long");
+}
+
+static void
+service_account_file(struct loader *l, enum option opt, const char *name)
+{
+	char path[LIMIT_OPTION];
+
+	if (config_is_set(l->c, opt))
+		return;
+	snprintf(path, sizeof(path), "%s/%s", l->in->service_account, name);
+	if (access(path, R_OK) == -1)
+		return;
+	settings_set_str(l->c->settings, opt, path);
+	l->c->source[opt].from = CONFIG_SERVICE_ACCOUNT_FILE;
+}
+
+static void
+check_kubelet_https(struct loader *l)
+{
+	static const enum option ca[] = { OPT_KUBELET_CA };
+
+	if (!settings_bool(l->c->settings, OPT_KUBELET_INSECURE))
+		service_account_file(l, OPT_KUBELET_CA, "ca.crt");
+	else
+		check_unused(l, ca, 1,
+		    "kubelet-api-insecure-skip-verify is on");
+	service_account_file(l, OPT_KUBELET_TOKEN_FILE, "token");
+}
+
+static void
+check_kubelet_token(struct loader *l, enum url_scheme scheme)
+{
+	static const enum option token[] = { OPT_KUBELET_TOKEN_FILE };
+	char at[CONFIG_WHERE];
+
+	if (scheme == URL_FILE)
+		check_unused(l, token, 1, "kubelet-api is a file");
+	else if (scheme == URL_HTTP && has(l, OPT_KUBELET_TOKEN_FILE))
+		config_warning(l->r,
+		    "%s: kubelet-api is http: the token goes over the network "
+		    "in the clear",
+		    config_where(l->c, OPT_KUBELET_TOKEN_FILE, at));
+}
+
+static void
+check_kubelet(struct loader *l)
+{
+	static const enum option tls[] = { OPT_KUBELET_INSECURE, OPT_KUBELET_CA,
+		OPT_KUBELET_CLIENT_CERT, OPT_KUBELET_CLIENT_KEY,
+		OPT_KUBELET_TLS_SERVER_NAME };
+	char at[CONFIG_WHERE];
+	struct url u;
+
+	check_pair(l, OPT_KUBELET_CLIENT_CERT, OPT_KUBELET_CLIENT_KEY);
+	if (l->bad[OPT_KUBELET_API] ||
+	    option_url(OPT_KUBELET_API, str(l, OPT_KUBELET_API), &u) != NULL)
+		return;
+	set_url(l, OPT_KUBELET_API, &u);
+	if (strcmp(u.path, "/") == 0)
+		config_warning(l->r,
+		    "%s: has no path; a kubelet lists its pods at /pods",
+		    config_where(l->c, OPT_KUBELET_API, at));
+	if (u.scheme == URL_HTTPS)
+		check_kubelet_https(l);
+	else
+		check_unused(l, tls, sizeof(tls) / sizeof(*tls),
+		    "kubelet-api is not https");
+	check_kubelet_token(l, u.scheme);
+}
+
+/*
+ * As Consul's own client: consul-ssl makes https of http, but never the other
+ * way round, and the default port is that of the scheme.
+ */
+static bool
+resolve_consul_url(struct loader *l, struct url *u)
+{
+	bool ssl = settings_bool(l->c->settings, OPT_CONSUL_SSL);
+	unsigned all = 1U << URL_HTTP | 1U << URL_HTTPS | 1U << URL_UNIX;
+	const char *s = str(l, OPT_CONSUL_ADDR);
+
+	if (ssl && strncasecmp(s, "http://", 7) == 0)
+		s += 7;
+	return url_parse(s, all, ssl ? URL_HTTPS : URL_HTTP, 0, u) == NULL;
+}
+
+static void
+check_consul_addr(struct loader *l)
+{
+	static const enum option tls[] = { OPT_CONSUL_SSL_VERIFY, OPT_CONSUL_CA,
+		OPT_CONSUL_CLIENT_CERT, OPT_CONSUL_CLIENT_KEY,
+		OPT_CONSUL_TLS_SERVER_NAME };
+	struct url u;
+
+	if (l->bad[OPT_CONSUL_ADDR] || l->bad[OPT_CONSUL_SSL] ||
+	    !resolve_consul_url(l, &u))
+		return;
+	if (u.scheme == URL_UNIX &&
+	    settings_bool(l->c->settings, OPT_CONSUL_SSL)) {
+		fail(l, OPT_CONSUL_ADDR,
+		    "there is no TLS on Unix sockets; turn consul-ssl off");
+		return;
+	}
+	set_url(l, OPT_CONSUL_ADDR, &u);
+	settings_set_u64(l->c->settings, OPT_CONSUL_SSL, u.scheme == URL_HTTPS);
+	if (u.scheme != URL_HTTPS)
+		check_unused(l, tls, sizeof(tls) / sizeof(*tls),
+		    "consul-addr is not https");
+}
+
+static void
+check_consul(struct loader *l)
+{
+	char at[CONFIG_WHERE];
+
+	check_pair(l, OPT_CONSUL_CLIENT_CERT, OPT_CONSUL_CLIENT_KEY);
+	check_consul_addr(l);
+	if (l->c->consul_token != NULL && has(l, OPT_CONSUL_TOKEN_FILE))
+		config_warning(l->r,
+		    "%s: goes before CONSUL_HTTP_TOKEN, which is used only "
+		    "while that file is empty",
+		    config_where(l->c, OPT_CONSUL_TOKEN_FILE, at));
+}
+
+static void
+check_no_effect(struct loader *l)
+{
+	for (int i = OPT_CONFIG; i < OPT_MAX; i++) {
+		enum option opt = (enum option)i;
+		const char *why = option_def(opt)->no_effect;
+
+		if (why != NULL)
+			check_unused(l, &opt, 1, why);
+	}
+}
+
+void
+config_cross_check(struct loader *l)
+{
+	check_times(l);
+	check_names(l);
+	check_paths(l);
+	check_kubelet(l);
+	check_consul(l);
+	check_no_effect(l);
+}

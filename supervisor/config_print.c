@@ -1,0 +1,187 @@
+/* What -n and --help print. */
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisor/config_parts.h"
+
+/* A group goes up to the first option of the next one. */
+static const struct group {
+	enum option first;
+	const char *title;
+} groups[] = {
+	{ OPT_CONFIG, "Configuration, log, listeners" },
+	{ OPT_MIN_SYNC_INTERVAL, "Syncing" },
+	{ OPT_KUBELET_API, "Kubelet" },
+	{ OPT_CONSUL_ADDR, "Consul" },
+	{ OPT_CONTROL_SOCKET, "Processes" },
+	{ OPT_DRY_RUN, "Modes" },
+};
+
+static const char *
+group_at(enum option opt)
+{
+	for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
+		if (groups[i].first == opt)
+			return groups[i].title;
+	return NULL;
+}
+
+/* ---- -n ---- */
+
+static void
+print_source(const struct config *c, enum option opt, FILE *f)
+{
+	char at[CONFIG_WHERE];
+
+	switch (c->source[opt].from) {
+	case CONFIG_FILE:
+		fprintf(f, "# %s:%u\n", settings_str(c->settings, OPT_CONFIG),
+		    c->source[opt].line);
+		break;
+	case CONFIG_DEFAULT:
+		fprintf(f, "# default\n");
+		break;
+	case CONFIG_SERVICE_ACCOUNT_FILE:
+		fprintf(f, "# of the service account\n");
+		break;
+	default:
+		fprintf(f, "# %s\n", config_where(c, opt, at));
+	}
+}
+
+static void
+print_option(const struct config *c, enum option opt, FILE *f)
+{
+	char buf[CONFIG_TEXT];
+	const char *text = config_text(c->settings, opt, buf);
+
+	print_source(c, opt, f);
+	fprintf(f, "%s =%s%s\n", option_def(opt)->name,
+	    *text == '\0' ? "" : " ", text);
+}
+
+void
+config_print(const struct config *c, FILE *f)
+{
+	fprintf(f,
+	    "# %s: the configuration as it would be used, each value "
+	    "with its source\n",
+	    c->progname);
+	fprintf(f, "# file: %s\n", settings_str(c->settings, OPT_CONFIG));
+	if (c->consul_token != NULL)
+		fprintf(f,
+		    "# consul-token: set by CONSUL_HTTP_TOKEN "
+		    "(hidden)\n");
+	for (int i = OPT_CONFIG; i < OPT_MAX; i++) {
+		enum option opt = (enum option)i;
+
+		if (group_at(opt) != NULL && opt != OPT_DRY_RUN)
+			fprintf(f, "\n# ---- %s ----\n", group_at(opt));
+		if (!config_flag_only(opt))
+			print_option(c, opt, f);
+	}
+}
+
+/* ---- --help ---- */
+
+static const char *
+argument(const struct option_def *def)
+{
+	static const char *const words[] = {
+		[OPTION_STRING] = " NAME",
+		[OPTION_PATH] = " PATH",
+		[OPTION_BOOL] = "[=true|false]",
+		[OPTION_DURATION] = " DURATION",
+		[OPTION_COUNT] = " NUMBER",
+		[OPTION_LISTEN] = " ADDRESS",
+		[OPTION_KUBELET_URL] = " URL",
+		[OPTION_CONSUL_URL] = " ADDRESS",
+		[OPTION_CHOICE] = " WORD",
+	};
+
+	return words[def->type];
+}
+
+#define INDENT 10
+#define WIDTH  79
+
+/* Fills lines of at most WIDTH columns; *col is where the last one ended. */
+static void
+fill(FILE *f, const char *text, int *col)
+{
+	while (*text != '\0') {
+		int len = (int)strcspn(text, " ");
+
+		if (*col > INDENT && *col + 1 + len > WIDTH) {
+			fprintf(f, "\n%*s", INDENT, "");
+			*col = INDENT;
+		} else if (*col > INDENT) {
+			fputc(' ', f);
+			(*col)++;
+		}
+		fprintf(f, "%.*s", len, text);
+		*col += len;
+		text += len + strspn(text + len, " ");
+	}
+}
+
+/* "environment A or B; default 1s"; buf "" if there is neither. */
+static void
+origins(const struct option_def *def, char *buf, size_t cap)
+{
+	const char *env = def->env[0] != NULL ? def->env[0] : "";
+	const char *env2 = def->env[0] != NULL ? def->env[1] : NULL;
+	bool both = *env != '\0' && *def->def != '\0';
+
+	snprintf(buf, cap, "%s%s%s%s%s%s%s", *env != '\0' ? "environment " : "",
+	    env, env2 != NULL ? " or " : "", env2 != NULL ? env2 : "",
+	    both ? "; " : "", *def->def != '\0' ? "default " : "", def->def);
+}
+
+static void
+help_option(enum option opt, FILE *f)
+{
+	const struct option_def *def = option_def(opt);
+	char from[LIMIT_OPTION], text[LIMIT_OPTION + 4];
+	int col = INDENT;
+
+	fprintf(f, "  %s--%s%s\n%*s", opt == OPT_CONFIG ? "-f, " : "",
+	    def->name, argument(def), INDENT, "");
+	fill(f, def->help, &col);
+	if (def->type == OPTION_CHOICE) {
+		fill(f, "; one of", &col);
+		fill(f, def->choices, &col);
+	}
+	origins(def, from, sizeof(from));
+	snprintf(text, sizeof(text), "(%s)", from);
+	if (*from != '\0')
+		fill(f, text, &col);
+	fputc('\n', f);
+}
+
+void
+config_help(const char *progname, FILE *f)
+{
+	fprintf(f, "usage: %s [-nhV] [-f file] [--option=value ...]\n",
+	    progname);
+	for (int i = OPT_CONFIG; i < OPT_MAX; i++) {
+		const char *title = group_at((enum option)i);
+
+		if (title != NULL)
+			fprintf(f, "\n%s\n", title);
+		help_option((enum option)i, f);
+	}
+	fprintf(f,
+	    "  -n\n"
+	    "          check the configuration, print it resolved, exit\n"
+	    "  -h, --help\n"
+	    "          print this\n"
+	    "  -V, --version\n"
+	    "          print the version\n"
+	    "\n"
+	    "All but --config and --dry-run can stand in the file, as "
+	    "\"name = value\".\n"
+	    "The token for Consul itself is given by CONSUL_HTTP_TOKEN or "
+	    "in a file.\n"
+	    "See katalogd.conf(5).\n");
+}
