@@ -216,14 +216,13 @@ def await_recovery(kubelet, consul):
 def test_changes_nothing(name, running):
     kubelet, daemon, consul = running
     answer, reason = HOSTILE[name]
-    await_for(lambda: len(consul.catalog()[0]) > COUNT)
-    before, said = consul.catalog(), len(daemon.log)
+    before, said = consul.settled_catalog(), len(daemon.log)
 
     kubelet.answer = answer
     await_polls(kubelet)
     assert consul.catalog() == before
     assert consul.statuses() == ALL
-    complaints = daemon.log[said:].splitlines()
+    complaints = daemon.log_lines(start=said)
     kubelet.answer = K.normal
     await_recovery(kubelet, consul)
 

@@ -56,8 +56,7 @@ class TestLists:
         first = start(kubelet, proxy, default_sync_interval="1s")
         await_state(consul, expected)
         first.stop()
-        await_for(lambda: len(consul.catalog()[0]) > len(expected))
-        before = consul.catalog()
+        before = consul.settled_catalog()
         proxy.requests.clear()
 
         start(kubelet, proxy, default_sync_interval="1s")

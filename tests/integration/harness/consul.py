@@ -181,6 +181,20 @@ class Consul(Api):
             {c["CheckID"]: (c["Status"], c["ModifyIndex"]) for c in health},
         )
 
+    def settled_catalog(self):
+        """catalog() once the servers have what the agent has."""
+
+        def settled():
+            services, checks = self.catalog()
+            agents = self.checks()
+            return self.services().keys() <= services.keys() and all(
+                name in checks and checks[name][0] == check["Status"]
+                for name, check in agents.items()
+            )
+
+        await_for(settled, what="the catalog follows the agent")
+        return self.catalog()
+
     # What tests do to it.
 
     def register(self, service):

@@ -19,6 +19,8 @@ BUILD = pathlib.Path(os.environ.get("BUILDDIR", TOP / "build")).resolve()
 PROGRAM = BUILD / "katalogd"
 WORKERS = ("kubelet-reader", "consul-writer", "http")
 SANITIZER = re.compile(r"(AddressSanitizer|LeakSanitizer|runtime error:).*")
+# The time in front and the pid behind differ from line to line.
+LOG_PREFIX = re.compile(r"^\S+Z (\w+ [\w-]+)\[\d+\]: ")
 STOP_SECONDS = 5
 LOG_SHOWN = 20000
 
@@ -158,10 +160,11 @@ class Katalogd:
     def log(self):
         return self.log_path.read_text(errors="replace")
 
-    def log_lines(self, pattern):
-        return [
-            line for line in self.log.splitlines() if re.search(pattern, line)
-        ]
+    def log_lines(self, pattern="", start=0):
+        """Lines from that offset on, as "level process: text"."""
+        lines = self.log[start:].splitlines()
+        plain = (LOG_PREFIX.sub(r"\1: ", line) for line in lines)
+        return [line for line in plain if re.search(pattern, line)]
 
     def await_log(self, pattern, timeout=5):
         return await_for(
