@@ -416,6 +416,9 @@ option_url(enum option opt, const char *text, struct url *u)
 	unsigned allowed = 1U << URL_HTTP | 1U << URL_HTTPS;
 
 	allowed |= opt == OPT_KUBELET_API ? 1U << URL_FILE : 1U << URL_UNIX;
+	/* Consul's own client allows a bare host:port, the kubelet's not. */
+	if (opt == OPT_KUBELET_API && strstr(text, "://") == NULL)
+		return "not a URL";
 	return url_parse(text, allowed, URL_HTTP, 0, u);
 }
 

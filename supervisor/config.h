@@ -70,10 +70,11 @@ struct config_source {
 
 struct config {
 	/*
-	 * Every option, resolved and checked. kubelet-api and consul-addr are
-	 * full URLs with scheme (consul-ssl counted in) and port; kubelet-ca
-	 * and kubelet-token-file are the service account's where that applies;
-	 * "" is what is not set.
+	 * Every option, resolved and checked; "" is what is not set. Where
+	 * consul-ssl makes https of it, consul-addr says https (and consul-ssl
+	 * is true whenever consul-addr is https); kubelet-ca and
+	 * kubelet-token-file are the service account's where that applies.
+	 * option_url() takes the URLs apart.
 	 */
 	struct settings *settings;
 	struct config_source source[OPT_MAX];

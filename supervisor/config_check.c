@@ -113,14 +113,14 @@ check_times(struct loader *l)
 {
 	enum option dereg = OPT_DEREGISTER_CRITICAL_AFTER;
 	uint64_t ms = u64(l, dereg);
-	char at[CONFIG_WHERE];
+	char at[CONFIG_WHERE], text[DURATION_TEXT];
 
 	for (size_t i = 0; i < sizeof(orders) / sizeof(*orders); i++)
 		check_order(l, &orders[i]);
 	if (ms != 0 && ms < 60000)
 		config_error(l->r,
-		    "%s: Consul knows nothing below 1m (0 turns it off)",
-		    config_where(l->c, dereg, at));
+		    "%s %s: Consul takes at least 1m here (0 turns it off)",
+		    config_where(l->c, dereg, at), duration_format(ms, text));
 	if (u64(l, OPT_KUBELET_STALE_AFTER) <= u64(l, OPT_MAX_SYNC_INTERVAL))
 		config_warning(l->r,
 		    "%s: not more than max-sync-interval: checks may turn "
@@ -210,21 +210,6 @@ check_unused(struct loader *l, const enum option *opts, size_t n,
 			warn_no_effect(l, opts[i], why);
 }
 
-/* With what was left out put in: scheme and port. */
-static void
-set_url(struct loader *l, enum option opt, const struct url *u)
-{
-	char origin[512], full[LIMIT_OPTION + sizeof(origin)];
-	bool bare = strcmp(u->path, "/") == 0;
-
-	url_origin(u, origin, sizeof(origin));
-	snprintf(full, sizeof(full), "%s%s", origin, bare ? "" : u->path);
-	if (strlen(full) < LIMIT_OPTION)
-		settings_set_str(l->c->settings, opt, full);
-	else
-		fail(l, opt, "too long");
-}
-
 static void
 service_account_file(struct loader *l, enum option opt, const char *name)
 {
@@ -280,7 +265,6 @@ check_kubelet(struct loader *l)
 	if (l->bad[OPT_KUBELET_API] ||
 	    option_url(OPT_KUBELET_API, str(l, OPT_KUBELET_API), &u) != NULL)
 		return;
-	set_url(l, OPT_KUBELET_API, &u);
 	if (strcmp(u.path, "/") == 0)
 		config_warning(l->r,
 		    "%s: has no path; a kubelet lists its pods at /pods",
@@ -295,18 +279,43 @@ check_kubelet(struct loader *l)
 
 /*
  * As Consul's own client: consul-ssl makes https of http, but never the other
- * way round, and the default port is that of the scheme.
+ * way round.
  */
+static void
+upgrade_to_https(struct loader *l)
+{
+	const char *s = str(l, OPT_CONSUL_ADDR);
+	char full[LIMIT_OPTION];
+
+	if (strncasecmp(s, "http://", 7) == 0)
+		s += 7;
+	if ((size_t)snprintf(full, sizeof(full), "https://%s", s) <
+	    sizeof(full))
+		settings_set_str(l->c->settings, OPT_CONSUL_ADDR, full);
+	else
+		fail(l, OPT_CONSUL_ADDR, "too long");
+}
+
+/* What scheme it is in the end; false if there is an error. */
 static bool
-resolve_consul_url(struct loader *l, struct url *u)
+resolve_consul_scheme(struct loader *l, enum url_scheme *scheme)
 {
 	bool ssl = settings_bool(l->c->settings, OPT_CONSUL_SSL);
-	unsigned all = 1U << URL_HTTP | 1U << URL_HTTPS | 1U << URL_UNIX;
-	const char *s = str(l, OPT_CONSUL_ADDR);
+	struct url u;
 
-	if (ssl && strncasecmp(s, "http://", 7) == 0)
-		s += 7;
-	return url_parse(s, all, ssl ? URL_HTTPS : URL_HTTP, 0, u) == NULL;
+	if (l->bad[OPT_CONSUL_ADDR] || l->bad[OPT_CONSUL_SSL] ||
+	    option_url(OPT_CONSUL_ADDR, str(l, OPT_CONSUL_ADDR), &u) != NULL)
+		return false;
+	*scheme = u.scheme;
+	if (u.scheme == URL_UNIX && ssl)
+		fail(l, OPT_CONSUL_ADDR,
+		    "there is no TLS on Unix sockets; turn consul-ssl off");
+	if (u.scheme == URL_HTTP && ssl) {
+		upgrade_to_https(l);
+		*scheme = URL_HTTPS;
+	}
+	settings_set_u64(l->c->settings, OPT_CONSUL_SSL, *scheme == URL_HTTPS);
+	return !l->bad[OPT_CONSUL_ADDR];
 }
 
 static void
@@ -315,20 +324,9 @@ check_consul_addr(struct loader *l)
 	static const enum option tls[] = { OPT_CONSUL_SSL_VERIFY, OPT_CONSUL_CA,
 		OPT_CONSUL_CLIENT_CERT, OPT_CONSUL_CLIENT_KEY,
 		OPT_CONSUL_TLS_SERVER_NAME };
-	struct url u;
+	enum url_scheme scheme;
 
-	if (l->bad[OPT_CONSUL_ADDR] || l->bad[OPT_CONSUL_SSL] ||
-	    !resolve_consul_url(l, &u))
-		return;
-	if (u.scheme == URL_UNIX &&
-	    settings_bool(l->c->settings, OPT_CONSUL_SSL)) {
-		fail(l, OPT_CONSUL_ADDR,
-		    "there is no TLS on Unix sockets; turn consul-ssl off");
-		return;
-	}
-	set_url(l, OPT_CONSUL_ADDR, &u);
-	settings_set_u64(l->c->settings, OPT_CONSUL_SSL, u.scheme == URL_HTTPS);
-	if (u.scheme != URL_HTTPS)
+	if (resolve_consul_scheme(l, &scheme) && scheme != URL_HTTPS)
 		check_unused(l, tls, sizeof(tls) / sizeof(*tls),
 		    "consul-addr is not https");
 }

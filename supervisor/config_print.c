@@ -1,4 +1,5 @@
 /* What -n and --help print. */
+#include <bsd/string.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -125,36 +126,40 @@ fill(FILE *f, const char *text, int *col)
 	}
 }
 
-/* "environment A or B; default 1s"; buf "" if there is neither. */
+/* "one of a b; environment A or B; default 1s", or "". */
 static void
-origins(const struct option_def *def, char *buf, size_t cap)
+details(const struct option_def *def, char *buf, size_t cap)
 {
-	const char *env = def->env[0] != NULL ? def->env[0] : "";
-	const char *env2 = def->env[0] != NULL ? def->env[1] : NULL;
-	bool both = *env != '\0' && *def->def != '\0';
-
-	snprintf(buf, cap, "%s%s%s%s%s%s%s", *env != '\0' ? "environment " : "",
-	    env, env2 != NULL ? " or " : "", env2 != NULL ? env2 : "",
-	    both ? "; " : "", *def->def != '\0' ? "default " : "", def->def);
+	*buf = '\0';
+	if (def->choices != NULL) {
+		strlcat(buf, "; one of ", cap);
+		strlcat(buf, def->choices, cap);
+	}
+	for (size_t i = 0; i < 3 && def->env[i] != NULL; i++) {
+		strlcat(buf, i == 0 ? "; environment " : " or ", cap);
+		strlcat(buf, def->env[i], cap);
+	}
+	if (*def->def != '\0') {
+		strlcat(buf, "; default ", cap);
+		strlcat(buf, def->def, cap);
+	}
+	if (*buf != '\0')
+		memmove(buf, buf + 2, strlen(buf + 2) + 1);
 }
 
 static void
 help_option(enum option opt, FILE *f)
 {
 	const struct option_def *def = option_def(opt);
-	char from[LIMIT_OPTION], text[LIMIT_OPTION + 4];
+	char more[LIMIT_OPTION], text[LIMIT_OPTION + 4];
 	int col = INDENT;
 
 	fprintf(f, "  %s--%s%s\n%*s", opt == OPT_CONFIG ? "-f, " : "",
 	    def->name, argument(def), INDENT, "");
 	fill(f, def->help, &col);
-	if (def->type == OPTION_CHOICE) {
-		fill(f, "; one of", &col);
-		fill(f, def->choices, &col);
-	}
-	origins(def, from, sizeof(from));
-	snprintf(text, sizeof(text), "(%s)", from);
-	if (*from != '\0')
+	details(def, more, sizeof(more));
+	snprintf(text, sizeof(text), "(%s)", more);
+	if (*more != '\0')
 		fill(f, text, &col);
 	fputc('\n', f);
 }
