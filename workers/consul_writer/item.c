@@ -1,0 +1,364 @@
+#include "workers/consul_writer/item.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+
+#define FOREIGN_TEXT \
+	"the agent has a service with this ID that is not katalogd's; it is " \
+	"left alone"
+
+static int
+cmp_id(const struct plan_item *a, const struct plan_item *b)
+{
+	return strcmp(a->id, b->id);
+}
+
+static int
+cmp_time(const struct plan_item *a, const struct plan_item *b)
+{
+	if (a->at != b->at)
+		return a->at < b->at ? -1 : 1;
+	return strcmp(a->id, b->id);
+}
+
+/* RB_GENERATE_STATIC wants __unused, which glibc's headers use otherwise. */
+#define TREE(name, field, cmp) \
+	RB_GENERATE_INTERNAL(name, plan_item, field, cmp, \
+	    __attribute__((unused)) static)
+
+TREE(id_tree, by_id, cmp_id)
+TREE(time_tree, by_time, cmp_time)
+
+static bool
+present(const struct plan_item *it)
+{
+	return it->state >= ACTUAL_UNCHECKED;
+}
+
+/* ---- items ---- */
+
+struct plan_item *
+item_find(struct plan *p, const char *id)
+{
+	struct plan_item key = { 0 };
+
+	/* The key is only compared. */
+	memcpy(&key.id, &id, sizeof(id));
+	return RB_FIND(id_tree, &p->items, &key);
+}
+
+struct plan_item *
+item_first(struct plan *p)
+{
+	return RB_MIN(id_tree, &p->items);
+}
+
+struct plan_item *
+item_after(struct plan_item *it)
+{
+	return RB_NEXT(id_tree, NULL, it);
+}
+
+struct plan_item *
+item_new(struct plan *p, const char *id)
+{
+	struct plan_item *it = xcalloc(1, sizeof(*it));
+
+	it->id = xstrdup(id);
+	RB_INSERT(id_tree, &p->items, it);
+	return it;
+}
+
+void
+item_free(struct plan *p, struct plan_item *it)
+{
+	RB_REMOVE(id_tree, &p->items, it);
+	free(it->id);
+	free(it->want);
+	free(it->name);
+	free(it->namespace);
+	free(it->pod);
+	free(it->error);
+	free(it);
+}
+
+void
+item_unplace(struct plan *p, struct plan_item *it)
+{
+	if (it->place == PLACE_READY) {
+		TAILQ_REMOVE(&p->ready[it->next], it, ready);
+		p->nready--;
+	} else if (it->place == PLACE_TIMER) {
+		RB_REMOVE(time_tree, &p->timers, it);
+	}
+	it->place = PLACE_NONE;
+}
+
+static void
+item_ready(struct plan *p, struct plan_item *it, enum plan_op op)
+{
+	it->next = op;
+	it->place = PLACE_READY;
+	TAILQ_INSERT_TAIL(&p->ready[op], it, ready);
+	p->nready++;
+}
+
+static void
+item_timer(struct plan *p, struct plan_item *it, enum plan_op op, uint64_t at)
+{
+	it->next = op;
+	it->at = at;
+	it->place = PLACE_TIMER;
+	RB_INSERT(time_tree, &p->timers, it);
+}
+
+/* ---- what one service needs ---- */
+
+static bool
+may_delete(const struct plan *p, const struct plan_item *it)
+{
+	return p->confirmed || it->named_in == p->epoch;
+}
+
+/* PLAN_OPS: nothing. The status goes before all else that differs. */
+static enum plan_op
+wanted_op(const struct plan_item *it)
+{
+	if (it->state == ACTUAL_ABSENT || it->state == ACTUAL_UNCHECKED)
+		return PLAN_REGISTER;
+	if (it->state != actual_of_status(it->want->status))
+		return PLAN_UPDATE;
+	if (!fingerprint_same(&it->def, &it->want_def))
+		return PLAN_REGISTER;
+	return PLAN_REFRESH;
+}
+
+static enum plan_op
+needed_op(const struct plan *p, const struct plan_item *it)
+{
+	if (it->state == ACTUAL_UNKNOWN || it->state == ACTUAL_FOREIGN)
+		return PLAN_OPS;
+	if (it->want != NULL)
+		return wanted_op(it);
+	return present(it) && may_delete(p, it) ? PLAN_DEREGISTER : PLAN_OPS;
+}
+
+void
+item_refresh_in(struct plan_item *it, uint64_t ttl_ms, const struct window *win,
+    uint64_t now)
+{
+	it->refresh_at = now +
+	    schedule_refresh_ms(ttl_ms, win, schedule_seed(it->id, it->rounds));
+}
+
+static void
+item_place(struct plan *p, struct plan_item *it, enum plan_op op, uint64_t now)
+{
+	uint64_t at = it->retry_at;
+
+	if (op == PLAN_REFRESH) {
+		if (it->refresh_at == 0)
+			item_refresh_in(it, it->want->ttl_ms, &window_found,
+			    now);
+		at = it->refresh_at > at ? it->refresh_at : at;
+	}
+	if (at > now)
+		item_timer(p, it, op, at);
+	else
+		item_ready(p, it, op);
+}
+
+/* ---- counts and reports ---- */
+
+static bool
+is_pending(const struct plan_item *it, enum plan_op op)
+{
+	if (it->state == ACTUAL_UNKNOWN)
+		return true;
+	if (it->want == NULL)
+		return present(it);
+	if (it->state == ACTUAL_FOREIGN)
+		return false;
+	return op != PLAN_REFRESH && it->result != PLAN_REFUSED;
+}
+
+static void
+item_count(struct plan *p, struct plan_item *it, enum plan_op op)
+{
+	bool pending = is_pending(it, op);
+
+	if (pending && !it->pending)
+		p->counts.pending++;
+	else if (!pending && it->pending)
+		p->counts.pending--;
+	it->pending = pending;
+}
+
+static size_t *
+counter_of(struct plan *p, const struct plan_item *it)
+{
+	if (it->state == ACTUAL_FOREIGN)
+		return &p->counts.foreign;
+	return present(it) ? &p->counts.actual : NULL;
+}
+
+void
+item_state(struct plan *p, struct plan_item *it, enum actual_state state)
+{
+	size_t *counter = counter_of(p, it);
+
+	if (counter != NULL)
+		(*counter)--;
+	it->state = state;
+	if ((counter = counter_of(p, it)) != NULL)
+		(*counter)++;
+	if (state == ACTUAL_ABSENT)
+		it->refresh_at = 0;
+}
+
+void
+item_result(struct plan *p, struct plan_item *it, enum plan_result r,
+    const char *text)
+{
+	if (it->result != PLAN_DONE)
+		p->counts.failed[it->result]--;
+	if (r != PLAN_DONE)
+		p->counts.failed[r]++;
+	it->result = r;
+	if (r == PLAN_DONE && it->error == NULL)
+		return;
+	it->error_said = false;
+	free(it->error);
+	it->error = r == PLAN_DONE ? NULL : xstrndup(text, LIMIT_TEXT);
+}
+
+static const char *
+desired_word(const struct plan_item *it)
+{
+	return it->want == NULL ? "absent"
+				: service_status_name(it->want->status);
+}
+
+static const char *
+actual_word(const struct plan_item *it)
+{
+	static const char *const words[] = {
+		[ACTUAL_UNKNOWN] = "unknown",
+		[ACTUAL_ABSENT] = "absent",
+		[ACTUAL_FOREIGN] = "unknown",
+		[ACTUAL_UNCHECKED] = "unknown",
+		[ACTUAL_PASSING] = "passing",
+		[ACTUAL_WARNING] = "warning",
+		[ACTUAL_CRITICAL] = "critical",
+	};
+
+	return words[it->state];
+}
+
+static const char *
+error_text(const struct plan_item *it)
+{
+	if (it->state == ACTUAL_FOREIGN && it->want != NULL)
+		return FOREIGN_TEXT;
+	return it->error == NULL ? "" : it->error;
+}
+
+static bool
+is_said(const struct plan_item *it, const struct service_report *r)
+{
+	return it->reported && it->error_said &&
+	    r->desired == it->said_desired && r->actual == it->said_actual;
+}
+
+static void
+item_say(struct plan *p, struct plan_item *it)
+{
+	struct service_report r = {
+		.id = it->id,
+		.name = it->want != NULL ? it->want->name : it->name,
+		.namespace =
+		    it->want != NULL ? it->want->namespace : it->namespace,
+		.pod = it->want != NULL ? it->want->pod : it->pod,
+		.desired = desired_word(it),
+		.actual = actual_word(it),
+		.error = error_text(it),
+	};
+
+	if (is_said(it, &r))
+		return;
+	it->reported = true;
+	it->error_said = true;
+	it->said_desired = r.desired;
+	it->said_actual = r.actual;
+	p->conf.report(&r, p->conf.arg);
+}
+
+static void
+item_unsay(struct plan *p, struct plan_item *it)
+{
+	if (it->reported)
+		p->conf.gone(it->id, p->conf.arg);
+	it->reported = false;
+}
+
+static void
+item_end(struct plan *p, struct plan_item *it)
+{
+	item_result(p, it, PLAN_DONE, "");
+	item_count(p, it, PLAN_OPS);
+	item_unsay(p, it);
+	item_free(p, it);
+}
+
+void
+item_settle(struct plan *p, struct plan_item *it, uint64_t now)
+{
+	enum plan_op op = needed_op(p, it);
+
+	item_unplace(p, it);
+	if (it->want == NULL && !it->in_flight && it->state == ACTUAL_ABSENT) {
+		item_end(p, it);
+		return;
+	}
+	if (!it->in_flight && op != PLAN_OPS)
+		item_place(p, it, op, now);
+	item_count(p, it, op);
+	/* Somebody else's is no concern of ours, unless it is in the way. */
+	if (it->want == NULL && it->state == ACTUAL_FOREIGN)
+		item_unsay(p, it);
+	else
+		item_say(p, it);
+}
+
+/* ---- queues ---- */
+
+void
+item_run_timers(struct plan *p, uint64_t now)
+{
+	struct plan_item *it;
+
+	while ((it = RB_MIN(time_tree, &p->timers)) != NULL && it->at <= now) {
+		item_unplace(p, it);
+		item_ready(p, it, it->next);
+	}
+}
+
+uint64_t
+item_next_timer(struct plan *p)
+{
+	const struct plan_item *it = RB_MIN(time_tree, &p->timers);
+
+	return it == NULL ? UINT64_MAX : it->at;
+}
+
+struct plan_item *
+item_first_ready(struct plan *p)
+{
+	struct plan_item *it = NULL;
+
+	for (size_t op = 0; op < PLAN_OPS && it == NULL; op++)
+		it = TAILQ_FIRST(&p->ready[op]);
+	return it;
+}

@@ -1,0 +1,388 @@
+#include "workers/consul_writer/plan.h"
+
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "workers/consul_writer/item.h"
+
+/* One service's waits after errors of its own. */
+#define RETRY_MIN_MS 1000
+#define RETRY_MAX_MS 15000
+
+/* Those of which in() is true; for what is rare enough to look at all. */
+static void
+settle_all(struct plan *p, bool (*in)(struct plan_item *it), uint64_t now)
+{
+	struct plan_item *it, *next;
+
+	for (it = item_first(p); it != NULL; it = next) {
+		next = item_after(it);
+		if (in(it))
+			item_settle(p, it, now);
+	}
+}
+
+/* ---- the plan ---- */
+
+struct plan *
+plan_new(const struct plan_conf *conf)
+{
+	struct plan *p = xcalloc(1, sizeof(*p));
+
+	p->conf = *conf;
+	p->epoch = 1;
+	RB_INIT(&p->items);
+	RB_INIT(&p->timers);
+	for (size_t i = 0; i < PLAN_OPS; i++)
+		TAILQ_INIT(&p->ready[i]);
+	return p;
+}
+
+void
+plan_free(struct plan *p)
+{
+	struct plan_item *it;
+
+	if (p == NULL)
+		return;
+	while ((it = item_first(p)) != NULL)
+		item_free(p, it);
+	free(p);
+}
+
+/* What failed for what it was may do now. */
+static void
+item_forgive(struct plan *p, struct plan_item *it)
+{
+	it->failures = 0;
+	it->retry_at = 0;
+	item_result(p, it, PLAN_DONE, "");
+}
+
+static bool
+same_want(const struct plan_item *it, const struct service *s,
+    const struct fingerprint *def)
+{
+	return it->want != NULL && it->want->status == s->status &&
+	    fingerprint_same(&it->want_def, def);
+}
+
+/* After a read, what it did not show is not there. */
+static struct plan_item *
+item_wanted(struct plan *p, const char *id)
+{
+	struct plan_item *it = item_find(p, id);
+
+	if (it != NULL)
+		return it;
+	it = item_new(p, id);
+	if (p->was_read)
+		item_state(p, it, ACTUAL_ABSENT);
+	return it;
+}
+
+void
+plan_want(struct plan *p, struct service *s, const struct fingerprint *def,
+    uint64_t now)
+{
+	struct plan_item *it = item_wanted(p, s->id);
+
+	if (!same_want(it, s, def))
+		item_forgive(p, it);
+	if (it->want == NULL)
+		p->counts.desired++;
+	free(it->want);
+	it->want = s;
+	it->want_def = *def;
+	it->named_in = 0;
+	item_settle(p, it, now);
+}
+
+static void
+item_names(struct plan_item *it, const char *name, const char *namespace,
+    const char *pod)
+{
+	free(it->name);
+	free(it->namespace);
+	free(it->pod);
+	it->name = xstrdup(name);
+	it->namespace = xstrdup(namespace);
+	it->pod = xstrdup(pod);
+}
+
+void
+plan_drop(struct plan *p, const char *id, bool named, uint64_t now)
+{
+	struct plan_item *it = item_find(p, id);
+
+	if (it == NULL || it->want == NULL)
+		return;
+	item_names(it, it->want->name, it->want->namespace, it->want->pod);
+	free(it->want);
+	it->want = NULL;
+	it->named_in = named ? p->epoch : 0;
+	p->counts.desired--;
+	item_forgive(p, it);
+	item_settle(p, it, now);
+}
+
+static bool
+is_unwanted(struct plan_item *it)
+{
+	return it->want == NULL;
+}
+
+/* A producer that started anew knows nothing of what it had: see may_delete. */
+void
+plan_synced(struct plan *p, bool new_epoch, uint64_t now)
+{
+	p->complete = true;
+	if (!new_epoch)
+		return;
+	p->epoch++;
+	p->confirmed = false;
+	settle_all(p, is_unwanted, now);
+}
+
+void
+plan_fresh(struct plan *p, uint64_t read_at, bool confirmed, uint64_t now)
+{
+	p->fresh = true;
+	p->read_at = read_at < now ? read_at : now;
+	if (confirmed == p->confirmed)
+		return;
+	p->confirmed = confirmed;
+	settle_all(p, is_unwanted, now);
+}
+
+uint64_t
+plan_stale_at(const struct plan *p)
+{
+	return p->fresh ? p->read_at + p->conf.stale_after_ms + 1 : 0;
+}
+
+bool
+plan_stale(const struct plan *p, uint64_t now)
+{
+	return now >= plan_stale_at(p);
+}
+
+/* ---- actual state ---- */
+
+void
+plan_read_begin(struct plan *p)
+{
+	p->read_stamp = ++p->stamp;
+}
+
+/* A write since the read began knows better than the read. */
+static bool
+read_counts(const struct plan *p, const struct plan_item *it)
+{
+	return !it->in_flight && it->stamp < p->read_stamp;
+}
+
+/* The read answers what a write left open. */
+static void
+item_read(struct plan *p, struct plan_item *it, enum actual_state state)
+{
+	bool open = it->result == PLAN_LOST || it->result == PLAN_GONE;
+
+	item_state(p, it, state);
+	if (open)
+		item_result(p, it, PLAN_DONE, "");
+}
+
+static void
+read_one(struct plan *p, const struct actual *a, uint64_t now)
+{
+	struct plan_item *it = item_find(p, a->id);
+
+	if (it == NULL)
+		it = item_new(p, a->id);
+	it->seen = p->read_stamp;
+	if (!read_counts(p, it))
+		return;
+	if (it->want == NULL)
+		item_names(it, a->name, a->namespace, a->pod);
+	it->def = a->def;
+	item_read(p, it, a->state);
+	item_settle(p, it, now);
+}
+
+static void
+read_absent(struct plan *p, struct plan_item *it, uint64_t now)
+{
+	if (it->seen == p->read_stamp || !read_counts(p, it))
+		return;
+	item_read(p, it, ACTUAL_ABSENT);
+	item_settle(p, it, now);
+}
+
+void
+plan_read_end(struct plan *p, const struct actual_list *l, uint64_t now)
+{
+	struct plan_item *it, *next;
+
+	p->was_read = true;
+	for (size_t i = 0; i < l->n; i++)
+		read_one(p, &l->v[i], now);
+	for (it = item_first(p); it != NULL; it = next) {
+		next = item_after(it);
+		read_absent(p, it, now);
+	}
+}
+
+/* ---- writes ---- */
+
+static void
+item_start(struct plan *p, struct plan_item *it)
+{
+	item_unplace(p, it);
+	it->in_flight = true;
+	it->op = it->next;
+	it->stamp = ++p->stamp;
+	p->in_flight++;
+	if (it->want == NULL)
+		return;
+	it->sent_status = it->want->status;
+	it->sent_def = it->want_def;
+	it->sent_ttl_ms = it->want->ttl_ms;
+}
+
+bool
+plan_next(struct plan *p, uint64_t now, struct plan_action *a)
+{
+	struct plan_item *it;
+
+	if (!p->complete || plan_stale(p, now))
+		return false;
+	item_run_timers(p, now);
+	if ((it = item_first_ready(p)) == NULL)
+		return false;
+	item_start(p, it);
+	*a = (struct plan_action){
+		.op = it->op,
+		.item = it,
+		.id = it->id,
+		.want = it->want,
+	};
+	return true;
+}
+
+uint64_t
+plan_due(struct plan *p, uint64_t now)
+{
+	if (!p->complete || plan_stale(p, now))
+		return UINT64_MAX;
+	return p->nready > 0 ? 0 : item_next_timer(p);
+}
+
+static void
+done_update(struct plan *p, struct plan_item *it, uint64_t now)
+{
+	item_state(p, it, actual_of_status(it->sent_status));
+	item_refresh_in(it, it->sent_ttl_ms, &window_refresh, now);
+}
+
+/*
+ * A check that is there keeps its status and output when it is registered
+ * again; its TTL starts anew.
+ */
+static void
+done_register(struct plan *p, struct plan_item *it, uint64_t now)
+{
+	if (it->state < ACTUAL_PASSING)
+		item_state(p, it, actual_of_status(it->sent_status));
+	it->def = it->sent_def;
+	item_refresh_in(it, it->sent_ttl_ms, &window_registered, now);
+}
+
+static void
+done_deregister(struct plan *p, struct plan_item *it, uint64_t now)
+{
+	(void)now;
+	item_state(p, it, ACTUAL_ABSENT);
+}
+
+static void (*const done_ops[PLAN_OPS])(struct plan *p, struct plan_item *it,
+    uint64_t now) = {
+	[PLAN_UPDATE] = done_update,
+	[PLAN_REFRESH] = done_update,
+	[PLAN_REGISTER] = done_register,
+	[PLAN_DEREGISTER] = done_deregister,
+};
+
+static void
+item_done(struct plan *p, struct plan_item *it, uint64_t now)
+{
+	it->failures = 0;
+	it->retry_at = 0;
+	it->rounds++;
+	done_ops[it->op](p, it, now);
+	item_result(p, it, PLAN_DONE, "");
+}
+
+/* Results after which nobody knows what the agent has: a read will tell. */
+static const bool is_open[PLAN_RESULTS] = {
+	[PLAN_GONE] = true,
+	[PLAN_LOST] = true,
+	[PLAN_BROKEN] = true,
+};
+
+/* The agent's state, not this service, made these fail: no back-off. */
+static const bool is_no_fault[PLAN_RESULTS] = {
+	[PLAN_LOST] = true,
+	[PLAN_BUSY] = true,
+};
+
+static void
+item_failed(struct plan *p, struct plan_item *it, enum plan_result r,
+    const char *text, uint64_t now)
+{
+	if (!is_no_fault[r])
+		it->failures++;
+	/* Registered again at once, unless that does not help. */
+	it->retry_at = now +
+	    schedule_backoff_ms(it->failures - (r == PLAN_GONE), RETRY_MIN_MS,
+		RETRY_MAX_MS, schedule_seed(it->id, p->stamp));
+	if (is_open[r])
+		item_state(p, it, ACTUAL_UNKNOWN);
+	item_result(p, it, r, text);
+}
+
+void
+plan_done(struct plan *p, struct plan_item *it, enum plan_result r,
+    const char *text, uint64_t now)
+{
+	it->in_flight = false;
+	it->stamp = ++p->stamp;
+	p->in_flight--;
+	/* It is gone: that is what was asked for. */
+	if (r == PLAN_DONE || (r == PLAN_GONE && it->op == PLAN_DEREGISTER))
+		item_done(p, it, now);
+	else
+		item_failed(p, it, r, text, now);
+	item_settle(p, it, now);
+}
+
+static bool
+forgive_failed(struct plan_item *it)
+{
+	it->failures = 0;
+	it->retry_at = 0;
+	return it->result != PLAN_DONE;
+}
+
+void
+plan_retry(struct plan *p, uint64_t now)
+{
+	settle_all(p, forgive_failed, now);
+}
+
+void
+plan_counts(const struct plan *p, struct plan_counts *c)
+{
+	*c = p->counts;
+	c->busy = p->nready + p->in_flight;
+}

@@ -1,0 +1,126 @@
+/*
+ * The plan: desired services against what the agent has, and what to write
+ * next. Pure: no I/O, no clock; times are CLOCK_MONOTONIC milliseconds.
+ *
+ * Each service stands on its own: one write at a time, its own back-off, its
+ * own error. Work follows what changed: services that need a write wait in
+ * queues, all others in one tree by the time of their next refresh.
+ *
+ * Nothing is written before there is a complete snapshot, nor once it is
+ * older than stale_after (the checks run out then). Nothing is deregistered
+ * unless it bears our mark and either the current epoch's producer said that
+ * it went away, or the producer confirmed its snapshot and it is not in there.
+ */
+#ifndef PLAN_H
+#define PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/service.h"
+#include "workers/consul_writer/actual.h"
+
+struct plan;
+struct plan_item;
+
+struct plan_conf {
+	uint64_t stale_after_ms;
+	/*
+	 * Called when what a report says has changed, with gone when the
+	 * service is neither wanted nor there any more. *r is valid during
+	 * the call. They must not call the plan.
+	 */
+	void (*report)(const struct service_report *r, void *arg);
+	void (*gone)(const char *id, void *arg);
+	void *arg;
+};
+
+struct plan *plan_new(const struct plan_conf *conf);
+void plan_free(struct plan *p);
+
+/* ---- desired state ---- */
+
+/* A new or changed service; s is the plan's from now on (free()). */
+void plan_want(struct plan *p, struct service *s, const struct fingerprint *def,
+    uint64_t now);
+/* Not wanted any more. named: by a DEL, not by a snapshot that lacks it. */
+void plan_drop(struct plan *p, const char *id, bool named, uint64_t now);
+/* A snapshot was applied. */
+void plan_synced(struct plan *p, bool new_epoch, uint64_t now);
+/* The source was read at read_at; confirmed: what it lacks is gone. */
+void plan_fresh(struct plan *p, uint64_t read_at, bool confirmed, uint64_t now);
+/* The last snapshot is older than stale_after, or was never confirmed fresh. */
+bool plan_stale(const struct plan *p, uint64_t now);
+/* When that begins; 0 while there was no plan_fresh(). */
+uint64_t plan_stale_at(const struct plan *p);
+
+/* ---- actual state ---- */
+
+/* A read of the agent starts, and ends with l, which stays the caller's. */
+void plan_read_begin(struct plan *p);
+void plan_read_end(struct plan *p, const struct actual_list *l, uint64_t now);
+
+/* ---- writes ---- */
+
+/* In the order of their urgency. */
+enum plan_op {
+	PLAN_UPDATE, /* the status of the check */
+	PLAN_REFRESH, /* the same status again, before the TTL ends */
+	PLAN_REGISTER,
+	PLAN_DEREGISTER,
+	PLAN_OPS
+};
+
+struct plan_action {
+	enum plan_op op;
+	struct plan_item *item; /* for plan_done() */
+	const char *id; /* valid until plan_done() */
+	const struct service *want; /* valid until the next call of the plan;
+				       NULL: PLAN_DEREGISTER */
+};
+
+/* The next write to start, which is then under way. False: none now. */
+bool plan_next(struct plan *p, uint64_t now, struct plan_action *a);
+/*
+ * When plan_next() may say true again without an event: 0 for now,
+ * UINT64_MAX for never.
+ */
+uint64_t plan_due(struct plan *p, uint64_t now);
+
+enum plan_result {
+	PLAN_DONE,
+	PLAN_GONE, /* the agent does not know that service or check */
+	PLAN_LOST, /* no answer: done or not */
+	PLAN_BUSY, /* not done; the agent asks to wait */
+	PLAN_REFUSED, /* this service is not to the agent's liking */
+	PLAN_DENIED, /* the token may not */
+	PLAN_BROKEN, /* 5xx: done or not */
+	PLAN_RESULTS
+};
+
+/* The end of a write; text says why it failed ("" for PLAN_DONE). */
+void plan_done(struct plan *p, struct plan_item *it, enum plan_result r,
+    const char *text, uint64_t now);
+/* Something changed (a token): what failed is tried again at once. */
+void plan_retry(struct plan *p, uint64_t now);
+
+/* ---- how it goes ---- */
+
+struct plan_counts {
+	size_t desired;
+	size_t actual; /* ours, known to be in the agent */
+	/*
+	 * Not as desired. A service that the agent refused for what it is, or
+	 * whose ID is somebody else's, is not among them: waiting would not
+	 * help.
+	 */
+	size_t pending;
+	size_t busy; /* under way or to be started now */
+	size_t foreign;
+	size_t failed[PLAN_RESULTS]; /* whose last write ended so */
+};
+
+void plan_counts(const struct plan *p, struct plan_counts *c);
+
+#endif
