@@ -38,9 +38,13 @@ on_ready(struct proc *p, const struct msg *m)
 	struct tlv_field missing = msg_field(m, TAG_MISSING);
 
 	p->layers = tlv_u32(&layers);
-	if (!tlv_str(&missing, p->missing, sizeof(p->missing)) ||
-	    !layers_hold(p->layers))
+	if (!tlv_str(&missing, p->missing, sizeof(p->missing)))
 		return false;
+	if (!layers_hold(p->layers)) {
+		log_error("%s: READY without its sandbox (layers 0x%x)",
+		    role_name(p->def->role), (unsigned)p->layers);
+		return false;
+	}
 	if (p->missing[0] != '\0')
 		log_once_warn(&p->missing_said,
 		    "%s: the kernel lacks %s; going on with the other layers "
@@ -149,12 +153,12 @@ on_bad_link(struct proc *p, const struct msg *m)
 }
 
 static const struct handler handlers[MSG_MAX] = {
-	[MSG_READY] = { on_ready, .before_ready = true },
-	[MSG_LOG] = { on_log, .before_ready = true },
-	[MSG_PONG] = { on_pong },
-	[MSG_HEALTH] = { on_health },
-	[MSG_CONNECT] = { on_connect },
-	[MSG_BAD_LINK] = { on_bad_link },
+	[MSG_READY] = { .handle = on_ready, .before_ready = true },
+	[MSG_LOG] = { .handle = on_log, .before_ready = true },
+	[MSG_PONG] = { .handle = on_pong },
+	[MSG_HEALTH] = { .handle = on_health },
+	[MSG_CONNECT] = { .handle = on_connect },
+	[MSG_BAD_LINK] = { .handle = on_bad_link },
 };
 
 bool
