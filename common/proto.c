@@ -134,6 +134,8 @@ static const struct msg_rule rules[MSG_MAX] = {
 			     HEALTH_MAX),
 	    FIELDS(health_fields) },
 	[MSG_CONNECT] = { MSG("CONNECT", CONSULS, SUPERVISOR, 0, 0) },
+	[MSG_BAD_LINK] = { MSG("BAD_LINK", WORKERS, SUPERVISOR, ID_LEN, ID_LEN),
+	    FIELDS(id_fields) },
 
 	[MSG_SNAP_BEGIN] = { MSG("SNAP_BEGIN", SYNCERS, TAKERS, BEGIN_LEN,
 				 BEGIN_LEN),

@@ -61,6 +61,8 @@ enum msg_type {
 	MSG_HEALTH,
 	/* Asks for a socket to Consul's unix:// path. */
 	MSG_CONNECT,
+	/* The sibling ID broke the protocol on our link: it is to be ended. */
+	MSG_BAD_LINK,
 
 	/*
 	 * Sibling -> sibling: a keyed set, see state.h.
@@ -92,7 +94,7 @@ enum msg_type {
  */
 enum msg_tag {
 	/* u8: enum blob_id (BLOB), enum listen_id (LISTEN), enum role of the
-	 * peer (LINK). */
+	 * peer (LINK, BAD_LINK). */
 	TAG_ID = 1,
 	TAG_LEVEL, /* u8: enum log_level */
 	TAG_TEXT, /* str, LIMIT_TEXT; in LOG LIMIT_LOG_LINE */
