@@ -264,9 +264,11 @@ talk(enum role from, enum role to)
 }
 
 static bool
-id_allowed(const struct msg *m, uint8_t id, enum role to)
+id_allowed(const struct msg *m, uint8_t id, enum role from, enum role to)
 {
 	switch (m->type) {
+	case MSG_BAD_LINK:
+		return roles_linked(from, id);
 	case MSG_BLOB:
 		return (blob_roles(id) & ROLE_BIT(to)) != 0;
 	case MSG_LINK:
@@ -279,10 +281,11 @@ id_allowed(const struct msg *m, uint8_t id, enum role to)
 }
 
 static bool
-value_allowed(const struct msg *m, const struct tlv_field *f, enum role to)
+value_allowed(const struct msg *m, const struct tlv_field *f, enum role from,
+    enum role to)
 {
 	if (f->tag == TAG_ID)
-		return id_allowed(m, tlv_u8(f), to);
+		return id_allowed(m, tlv_u8(f), from, to);
 	for (size_t i = 0; i < sizeof(enums) / sizeof(*enums); i++)
 		if (enums[i].tag == f->tag)
 			return tlv_u8(f) <= enums[i].max;
@@ -290,7 +293,8 @@ value_allowed(const struct msg *m, const struct tlv_field *f, enum role to)
 }
 
 static const char *
-check_fields(const struct msg *m, const struct msg_rule *r, enum role to)
+check_fields(const struct msg *m, const struct msg_rule *r, enum role from,
+    enum role to)
 {
 	struct tlv_field f[sizeof(worker_fields) / sizeof(*worker_fields)];
 
@@ -299,7 +303,7 @@ check_fields(const struct msg *m, const struct msg_rule *r, enum role to)
 	if (!tlv_parse(m->body, m->len, r->fields, r->nfields, f))
 		return "its fields are not those of its type";
 	for (size_t i = 0; i < r->nfields; i++)
-		if (!value_allowed(m, &f[i], to))
+		if (!value_allowed(m, &f[i], from, to))
 			return "a field has a value that does not exist";
 	return NULL;
 }
@@ -321,7 +325,7 @@ proto_check_msg(const struct msg *m, bool has_fd, enum role from, enum role to)
 		return "a descriptor where none may be";
 	if (!has_fd && r->fd == MSG_FD_REQUIRED)
 		return "no descriptor where one must be";
-	return check_fields(m, r, to);
+	return check_fields(m, r, from, to);
 }
 
 const char *

@@ -118,6 +118,9 @@ static const struct {
 	    RAW("\0\6\0\1\3"
 		"\0\7\0\1\1" TXT("abc")),
 	    false, false },
+	{ "bad link", MSG_BAD_LINK, KR, SUP, RAW(ID("\2")), false, true },
+	{ "bad link to no sibling", MSG_BAD_LINK, KR, SUP, RAW(ID("\3")), false,
+	    false },
 	{ "stats asked for", MSG_STATS_GET, WEB, KR, RAW(""), false, true },
 	{ "stats", MSG_STATS, KR, WEB, RAW("anything"), false, true },
 	{ "stats of http", MSG_STATS, WEB, KR, RAW(""), false, false },
