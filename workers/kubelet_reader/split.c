@@ -1,6 +1,5 @@
 #include "workers/kubelet_reader/split.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,7 +70,7 @@ struct split {
 	XXH128_hash_t expected_hash;
 	XXH128_hash_t prefix; /* of the pod that we are in */
 
-	char error[LIMIT_TEXT];
+	struct refusal *refusal;
 };
 
 /* A run of bytes: at moves up to end. */
@@ -94,21 +93,28 @@ advance(struct split *s, struct piece *p, size_t n)
 }
 
 static bool
-refuse(struct split *s, const char *why)
+here(struct split *s)
 {
-	if (s->error[0] == '\0')
-		snprintf(s->error, sizeof(s->error), "%s (at byte %llu)", why,
-		    (unsigned long long)s->offset);
-	return false;
+	return refusal_at(s->refusal, "byte %llu",
+	    (unsigned long long)s->offset);
+}
+
+static bool
+stop(struct split *s, const char *why)
+{
+	refuse(s->refusal, "%s", why);
+	return here(s);
 }
 
 struct split *
-split_new(const struct split_ops *ops, const void *secret, void *arg)
+split_new(const struct split_ops *ops, const void *secret, struct refusal *r,
+    void *arg)
 {
 	struct split *s = xcalloc(1, sizeof(*s));
 
 	s->ops = ops;
 	s->secret = secret;
+	s->refusal = r;
 	s->arg = arg;
 	return s;
 }
@@ -131,7 +137,7 @@ split_begin(struct split *s)
 	s->nnames = 0;
 	s->word_len = 0;
 	s->buf_len = s->expected_len = 0;
-	s->error[0] = '\0';
+	refusal_clear(s->refusal);
 }
 
 static XXH128_hash_t
@@ -159,7 +165,7 @@ static bool
 append(struct split *s, const char *bytes, size_t len)
 {
 	if (len > LIMIT_POD - s->buf_len)
-		return refuse(s, "a pod is too large");
+		return stop(s, "a pod is too large");
 	reserve(s, s->buf_len + len);
 	memcpy(s->buf + s->buf_len, bytes, len);
 	s->buf_len += len;
@@ -194,13 +200,14 @@ static bool
 take_name(struct split *s)
 {
 	if (strchr(s->word, '\\') != NULL)
-		return refuse(s, "an escape in a name of the list");
+		return stop(s, "an escape in a name of the list");
 	for (size_t i = 0; i < s->nnames; i++) {
 		if (strcmp(s->names[i], s->word) == 0)
-			return refuse(s, "a name stands in the list twice");
+			return refuse(s->refusal, "%s stands in the list twice",
+			    s->word);
 	}
 	if (s->nnames == MEMBERS)
-		return refuse(s, "too many members in the list");
+		return stop(s, "too many members in the list");
 	memcpy(s->names[s->nnames++], s->word, sizeof(s->word));
 	s->member = member_of(s->word);
 	s->state = ST_COLON;
@@ -215,7 +222,7 @@ take_value(struct split *s)
 	if (s->member < MEMBER_OTHER)
 		want = members[s->member].want;
 	if (want != NULL && strcmp(s->word, want) != 0)
-		return refuse(s,
+		return stop(s,
 		    s->member == MEMBER_KIND ? "its kind is not PodList"
 					     : "its apiVersion is not v1");
 	s->state = ST_BEHIND_VALUE;
@@ -238,7 +245,7 @@ scan(struct split *s, struct piece *p)
 {
 	advance(s, p, json_scan(&s->scan, p->at, left(p)));
 	if (s->scan.status == JSON_BAD)
-		return refuse(s, s->scan.why);
+		return stop(s, s->scan.why);
 	return true;
 }
 
@@ -250,7 +257,7 @@ on_name(struct split *s, struct piece *p)
 	if (!scan(s, p))
 		return false;
 	if (!keep_word(s, from, (size_t)(p->at - from)))
-		return refuse(s, "a long name in the list");
+		return stop(s, "a long name in the list");
 	return s->scan.status == JSON_DONE ? take_name(s) : true;
 }
 
@@ -268,7 +275,7 @@ on_value(struct split *s, struct piece *p)
 	if (!scan(s, p))
 		return false;
 	if (is_text(s->member) && !keep_word(s, from, (size_t)(p->at - from)))
-		return refuse(s, "a kind or apiVersion of no PodList");
+		return stop(s, "a kind or apiVersion of no PodList");
 	return s->scan.status == JSON_DONE ? take_value(s) : true;
 }
 
@@ -283,7 +290,7 @@ on_value_begin(struct split *s, struct piece *p)
 		return true;
 	}
 	if (*p->at != '[')
-		return refuse(s, "its items are not a list");
+		return stop(s, "its items are not a list");
 	advance(s, p, 1);
 	s->state = ST_FIRST_POD;
 	return true;
@@ -296,7 +303,7 @@ expect(struct split *s, struct piece *p, char c, enum state next,
     const char *why)
 {
 	if (*p->at != c)
-		return refuse(s, why);
+		return stop(s, why);
 	advance(s, p, 1);
 	s->state = next;
 	return true;
@@ -312,7 +319,7 @@ static bool
 on_next_name(struct split *s, struct piece *p)
 {
 	if (*p->at != '"')
-		return refuse(s, "a member's name was expected");
+		return stop(s, "a member's name was expected");
 	return begin_name(s);
 }
 
@@ -350,7 +357,7 @@ static bool
 on_end(struct split *s, struct piece *p)
 {
 	(void)p;
-	return refuse(s, "something stands behind the list");
+	return stop(s, "something stands behind the list");
 }
 
 /* Pods. */
@@ -366,11 +373,11 @@ hand_out(struct split *s, const char *bytes, size_t len, XXH128_hash_t h,
 		.prefix = s->prefix,
 		.members = nmembers,
 	};
-	const char *why = s->ops->pod(&pod, s->arg);
+	bool ok = s->ops->pod(&pod, s->arg);
 
 	s->buf_len = s->expected_len = 0;
 	s->state = ST_BEHIND_POD;
-	return why == NULL || refuse(s, why);
+	return ok || here(s);
 }
 
 static bool
@@ -416,9 +423,9 @@ begin_pod(struct split *s, struct piece *p)
 	size_t len;
 
 	if (*p->at != '{')
-		return refuse(s, "an item is not an object");
+		return stop(s, "an item is not an object");
 	if (++s->pods > LIMIT_PODS)
-		return refuse(s, "too many pods");
+		return stop(s, "too many pods");
 	s->prefix = (XXH128_hash_t){ 0, 0 };
 	if (left(p) < SPLIT_PREFIX || !begin_known(s, p)) {
 		begin_scan(s);
@@ -454,7 +461,7 @@ finish_pod(struct split *s, const char *from, size_t len)
 		from = s->buf;
 		len = s->buf_len;
 	} else if (len > LIMIT_POD) {
-		return refuse(s, "a pod is too large");
+		return stop(s, "a pod is too large");
 	}
 	return hand_out(s, from, len, hash(s, from, len), s->scan.members);
 }
@@ -562,11 +569,11 @@ consume(struct split *s, const char *data, size_t len)
 bool
 split_feed(struct split *s, const char *data, size_t len)
 {
-	if (s->error[0] != '\0')
+	if (refused(s->refusal))
 		return false;
 	s->fed += len;
 	if (s->fed > LIMIT_POD_LIST)
-		return refuse(s, "the list is too large");
+		return stop(s, "the list is too large");
 	return consume(s, data, len);
 }
 
@@ -583,7 +590,7 @@ has_member(const struct split *s, enum member member)
 bool
 split_end(struct split *s)
 {
-	if (s->error[0] != '\0')
+	if (refused(s->refusal))
 		return false;
 	/* The last pod may have become shorter than what is waited for. */
 	while (s->state == ST_POD && s->expected_len > 0) {
@@ -591,22 +598,14 @@ split_end(struct split *s)
 			return false;
 	}
 	if (s->state == ST_BEGIN)
-		return refuse(s, "the body is empty");
+		return stop(s, "the body is empty");
 	if (s->state != ST_END)
-		return refuse(s, "the list is cut off");
+		return stop(s, "the list is cut off");
 	if (!has_member(s, MEMBER_KIND))
-		return refuse(s, "it has no kind");
-	if (!has_member(s, MEMBER_API_VERSION))
-		return refuse(s, "it has no apiVersion");
+		return stop(s, "it has no kind");
 	if (!has_member(s, MEMBER_ITEMS))
-		return refuse(s, "it has no items");
+		return stop(s, "it has no items");
 	return true;
-}
-
-const char *
-split_error(const struct split *s)
-{
-	return s->error;
 }
 
 uint64_t

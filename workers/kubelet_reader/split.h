@@ -17,6 +17,8 @@
 #include <stdint.h>
 #include <xxhash.h>
 
+#include "workers/kubelet_reader/refusal.h"
+
 /* Random bytes that nobody knows, so that no two pods are made to collide. */
 #define SPLIT_SECRET 192
 
@@ -32,8 +34,8 @@ struct split_pod {
 };
 
 struct split_ops {
-	/* NULL, or why the list is refused (copied). */
-	const char *(*pod)(const struct split_pod *pod, void *arg);
+	/* False: the list is refused, and the refusal says why. */
+	bool (*pod)(const struct split_pod *pod, void *arg);
 	/*
 	 * A pod that begins with this: its length and hash, if one is known
 	 * that was not asked for since split_begin(). May be NULL.
@@ -44,20 +46,18 @@ struct split_ops {
 
 struct split;
 
-/* secret has SPLIT_SECRET bytes; it and ops stay the caller's. */
+/* secret has SPLIT_SECRET bytes; it, ops and r stay the caller's. */
 struct split *split_new(const struct split_ops *ops, const void *secret,
-    void *arg);
+    struct refusal *r, void *arg);
 void split_free(struct split *s);
 
-/* A new body. */
+/* A new body; clears the refusal. */
 void split_begin(struct split *s);
-/* False: the list is refused, split_error() says why; no more is needed. */
+/* False: the list is refused; no more of it is needed. */
 bool split_feed(struct split *s, const char *data, size_t len);
 /* The body is there as a whole: true if it was a PodList. */
 bool split_end(struct split *s);
 
-/* Text; "" if there is none. Valid until split_begin(). */
-const char *split_error(const struct split *s);
 /* Bytes of the body that were fed. */
 uint64_t split_bytes(const struct split *s);
 /* Bytes that wait for the rest of their pod, for tests. */

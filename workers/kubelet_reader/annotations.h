@@ -1,0 +1,69 @@
+/*
+ * The annotations of a pod that are ours, and what is to be said about those
+ * that make no sense. Pure.
+ */
+#ifndef ANNOTATIONS_H
+#define ANNOTATIONS_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+
+#include "workers/kubelet_reader/arena.h"
+#include "workers/kubelet_reader/refusal.h"
+
+#define ANNOTATION_PREFIX "katalog-sync.wish.com/"
+
+/* As many notices are kept for one pod. */
+#define NOTICES_MAX 128
+
+/* Lines for the log, each once. */
+struct notices {
+	const char *pod; /* "namespace/name" */
+	char **lines;
+	size_t n;
+};
+
+/* Adds "pod NAMESPACE/NAME: ...". */
+void notice(struct notices *n, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+void notices_free(struct notices *n);
+
+struct annotations {
+	json_object *all; /* may be NULL */
+	struct arena *arena;
+	struct notices *notices;
+};
+
+/* One annotation as it is there. */
+struct annotation {
+	const char *name; /* without prefix, with the service's if it has it */
+	const char *value;
+};
+
+/* Every value is text, or the list is refused. */
+bool annotations_check(json_object *all, struct refusal *r);
+
+bool annotation_there(const struct annotations *a, const char *name);
+/* value NULL: not there, or not usable (then there is a notice). */
+struct annotation annotation(const struct annotations *a, const char *name);
+/* NAME-SERVICE, else NAME. */
+struct annotation annotation_for(const struct annotations *a, const char *name,
+    const char *service);
+
+/*
+ * The next of a comma-separated list, without white space around it, in the
+ * arena; empty ones are skipped. NULL at the end. *rest starts as the value.
+ */
+const char *list_next(struct arena *a, const char **rest);
+/* Its first item; NULL if there is none, or no list. */
+const char *list_first(struct arena *a, const char *list);
+
+/* The notice for a value: "annotation NAME "VALUE": why". */
+void annotation_notice(struct notices *n, const struct annotation *an,
+    const char *value, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* True if there is a control character (below 0x20, or 0x7f). */
+bool has_control(const char *s);
+
+#endif
