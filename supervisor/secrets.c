@@ -47,15 +47,13 @@ struct blob_def {
 	enum option url; /* what it is for */
 	off_t max;
 	bool is_ca; /* the system's bundle if there is none and url is https */
-	bool is_secret; /* others than root should not be able to read it */
 	bool must_be_fresh; /* unreadable: becomes empty */
 };
 
 static const struct blob_def defs[BLOB_MAX] = {
 	[BLOB_KUBELET_TOKEN] = { .option = OPT_KUBELET_TOKEN_FILE,
 	    .url = OPT_KUBELET_API,
-	    .max = LIMIT_BLOB,
-	    .is_secret = true },
+	    .max = LIMIT_BLOB },
 	[BLOB_KUBELET_CA] = { .option = OPT_KUBELET_CA,
 	    .url = OPT_KUBELET_API,
 	    .max = LIMIT_BLOB,
@@ -65,16 +63,14 @@ static const struct blob_def defs[BLOB_MAX] = {
 	    .max = LIMIT_BLOB },
 	[BLOB_KUBELET_KEY] = { .option = OPT_KUBELET_CLIENT_KEY,
 	    .url = OPT_KUBELET_API,
-	    .max = LIMIT_BLOB,
-	    .is_secret = true },
+	    .max = LIMIT_BLOB },
 	[BLOB_KUBELET_PODS] = { .option = OPT_KUBELET_API,
 	    .url = OPT_KUBELET_API,
 	    .max = LIMIT_PODS_FILE,
 	    .must_be_fresh = true },
 	[BLOB_CONSUL_TOKEN] = { .option = OPT_CONSUL_TOKEN_FILE,
 	    .url = OPT_CONSUL_ADDR,
-	    .max = LIMIT_BLOB,
-	    .is_secret = true },
+	    .max = LIMIT_BLOB },
 	[BLOB_CONSUL_CA] = { .option = OPT_CONSUL_CA,
 	    .url = OPT_CONSUL_ADDR,
 	    .max = LIMIT_BLOB,
@@ -84,8 +80,7 @@ static const struct blob_def defs[BLOB_MAX] = {
 	    .max = LIMIT_BLOB },
 	[BLOB_CONSUL_KEY] = { .option = OPT_CONSUL_CLIENT_KEY,
 	    .url = OPT_CONSUL_ADDR,
-	    .max = LIMIT_BLOB,
-	    .is_secret = true },
+	    .max = LIMIT_BLOB },
 };
 
 /* Debian and its kin, Fedora and its kin, openSUSE, Alpine and the BSDs. */
@@ -310,15 +305,6 @@ failed(struct blob *b, const struct blob_def *d, const char *why)
 	return d->must_be_fresh && forget(b);
 }
 
-static void
-warn_if_open(const struct blob *b, const struct blob_def *d,
-    const struct stat *st)
-{
-	if (d->is_secret && (st->st_mode & S_IROTH))
-		log_warnx("%s: %s: can be read by everybody on this machine",
-		    option_def(d->option)->name, b->path);
-}
-
 static bool
 reread(struct blob *b, const struct blob_def *d)
 {
@@ -330,8 +316,6 @@ reread(struct blob *b, const struct blob_def *d)
 		return failed(b, d, why);
 	log_once_clear(&b->problem, "%s: %s: read again",
 	    option_def(d->option)->name, b->path);
-	if (b->seen.ino == 0)
-		warn_if_open(b, d, &st);
 	b->seen = stamp_of(&st);
 	b->unsettled = st.st_ctim.tv_sec + SETTLED_S >= time(NULL);
 	return replace(b, memfd);
