@@ -19,17 +19,16 @@
 #include "common/sandbox.h"
 
 /* Later kernels may have more than linux/capability.h knows. */
-#define CAP_NUMBERS 64
+#define CAP_NUMBERS   64
 #define CAP_MASK(cap) (UINT64_C(1) << (cap))
 
 /* What the supervisor does with each: ARCHITECTURE.md has the same table. */
 static const unsigned supervisor_caps[] = {
 	CAP_SETUID, /* workers run as users of their own */
-	CAP_SETGID,
+	CAP_SETGID, /* and groups */
 	CAP_SETPCAP, /* workers empty their bounding set */
 	CAP_SYS_CHROOT, /* workers move into the empty folder */
-	/* Workers have other uids; PR_SET_PDEATHSIG too is judged by it. */
-	CAP_KILL,
+	CAP_KILL, /* workers have other uids; PR_SET_PDEATHSIG asks too */
 	CAP_DAC_READ_SEARCH, /* tokens and keys of other users */
 	CAP_NET_BIND_SERVICE, /* metrics-bind-address below 1024 */
 };
@@ -151,6 +150,15 @@ jail_fault(int fd)
 }
 
 static bool
+root_is(int fd)
+{
+	struct stat root, dir;
+
+	return stat("/", &root) == 0 && fstat(fd, &dir) == 0 &&
+	    root.st_dev == dir.st_dev && root.st_ino == dir.st_ino;
+}
+
+static bool
 jail_enter(int fd, const char *path)
 {
 	const char *fault = jail_fault(fd);
@@ -159,7 +167,8 @@ jail_enter(int fd, const char *path)
 		log_warnx("chroot to %s: %s", path, fault);
 		return false;
 	}
-	if (fchdir(fd) == 0 && chroot(".") == 0 && chdir("/") == 0)
+	if (fchdir(fd) == 0 && chroot(".") == 0 && chdir("/") == 0 &&
+	    root_is(fd))
 		return true;
 	log_warn("chroot to %s", path);
 	return false;

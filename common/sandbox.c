@@ -3,8 +3,14 @@
 #include <bsd/string.h>
 #include <errno.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/log.h"
+
+#ifdef KATALOGD_SANITIZE
+#include <sanitizer/lsan_interface.h>
+#endif
 
 static const char *const layer_names[SANDBOX_LAYERS] = {
 	"limits",
@@ -31,7 +37,8 @@ limit(int resource, rlim_t value, const char *name)
 {
 	struct rlimit rl = { value, value };
 
-	if (setrlimit(resource, &rl) == 0)
+	if (setrlimit(resource, &rl) == 0 && getrlimit(resource, &rl) == 0 &&
+	    rl.rlim_cur == value && rl.rlim_max == value)
 		return true;
 	log_warn("setting the limit %s to %llu", name,
 	    (unsigned long long)value);
@@ -50,12 +57,25 @@ limit_address_space(size_t bytes)
 #endif
 }
 
+/*
+ * A dry run prints to where its user sends it, a file perhaps. All other
+ * workers hold no file that could grow.
+ */
+static bool
+limit_files(void)
+{
+	struct stat st;
+
+	if (fstat(STDOUT_FILENO, &st) == 0 && S_ISREG(st.st_mode))
+		return true;
+	return limit(RLIMIT_FSIZE, 0, "FSIZE");
+}
+
 bool
 sandbox_limits(const struct sandbox *sb)
 {
 	/* NPROC counts processes of the uid and does not hold for uid 0. */
-	return limit(RLIMIT_CORE, 0, "CORE") &&
-	    limit(RLIMIT_FSIZE, 0, "FSIZE") &&
+	return limit(RLIMIT_CORE, 0, "CORE") && limit_files() &&
 	    limit(RLIMIT_NPROC, 0, "NPROC") &&
 	    limit(RLIMIT_MEMLOCK, 0, "MEMLOCK") &&
 	    limit(RLIMIT_MSGQUEUE, 0, "MSGQUEUE") &&
@@ -63,15 +83,33 @@ sandbox_limits(const struct sandbox *sb)
 	    limit_address_space(sb->as_bytes);
 }
 
-static uint32_t
-profile_bits(void)
-{
 #ifdef KATALOGD_SANITIZE
-	return SANDBOX_SANITIZER;
-#else
-	return 0;
-#endif
+static int worker_closed;
+
+/*
+ * Leak detection, at a process's end, traces it and reads /proc: all that a
+ * closed sandbox forbids. The supervisor and the unit tests have it.
+ */
+int
+__lsan_is_turned_off(void)
+{
+	return worker_closed;
 }
+
+static uint32_t
+sanitizer_profile(int worker)
+{
+	worker_closed = worker;
+	return SANDBOX_SANITIZER;
+}
+#else
+static uint32_t
+sanitizer_profile(int worker)
+{
+	(void)worker;
+	return 0;
+}
+#endif
 
 static bool
 close_all(const struct sandbox *sb, uint32_t *layers, char *missing, size_t cap)
@@ -95,7 +133,7 @@ close_all(const struct sandbox *sb, uint32_t *layers, char *missing, size_t cap)
 uint32_t
 sandbox_enter(const struct sandbox *sb, char *missing, size_t cap)
 {
-	uint32_t layers = profile_bits();
+	uint32_t layers = sanitizer_profile(1);
 
 	strlcpy(missing, "", cap);
 	if (!close_all(sb, &layers, missing, cap))
@@ -107,7 +145,7 @@ sandbox_enter(const struct sandbox *sb, char *missing, size_t cap)
 uint32_t
 sandbox_enter_supervisor(char *missing, size_t cap)
 {
-	uint32_t layers = profile_bits();
+	uint32_t layers = sanitizer_profile(0);
 
 	strlcpy(missing, "", cap);
 	if (!privdrop_supervisor(&layers) || !sandbox_seccomp_supervisor())

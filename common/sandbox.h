@@ -41,7 +41,10 @@ struct sandbox {
 	/* Ports that this role may connect to by TCP (Landlock). */
 	uint16_t ports[SANDBOX_PORTS_MAX];
 	size_t nports;
-	/* Sends to name servers over UDP sockets that it already has. */
+	/*
+	 * Sends to name servers over UDP sockets that it already has. Nothing
+	 * in the kernel says to which addresses.
+	 */
 	bool dns;
 	/* A missing layer is an error (--sandbox=strict). */
 	bool strict;
@@ -65,11 +68,14 @@ uint32_t sandbox_enter(const struct sandbox *sb, char *missing, size_t cap);
  * The supervisor's own: drops capabilities but those that it needs to start
  * workers as other users and to read token files, and denies what no part of
  * katalogd ever needs (ptrace, modules, mounts, bpf, io_uring, keyrings...).
- * Its filter is inherited by the workers, which add their own.
+ * Its filter is inherited by the workers, which add their own: so it is called
+ * before the first one is started. From then on the supervisor can read other
+ * users' files but not write them, and connects to another user's unix socket
+ * only with that user's fsuid.
  */
 uint32_t sandbox_enter_supervisor(char *missing, size_t cap);
 
-/* The parts, for sandbox.c only. Each logs why it failed. */
+/* The parts, for sandbox.c and tests. Each logs why it failed. */
 bool sandbox_limits(const struct sandbox *sb);
 bool privdrop(const struct sandbox *sb, uint32_t *layers);
 bool privdrop_supervisor(uint32_t *layers);
@@ -78,5 +84,10 @@ bool sandbox_seccomp_supervisor(void);
 /* Adds its bits to *layers; false only for an error that is not "lacking". */
 bool sandbox_landlock(const struct sandbox *sb, uint32_t *layers, char *missing,
     size_t cap);
+/* Landlock's ABI; 0: the kernel has none, or it is off. */
+int sandbox_landlock_version(void);
+/* The same as if the kernel had an older ABI. */
+bool sandbox_landlock_abi(const struct sandbox *sb, int version,
+    uint32_t *layers, char *missing, size_t cap);
 
 #endif

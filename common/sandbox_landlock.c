@@ -21,18 +21,20 @@
 #define SYS_landlock_restrict_self  446
 #endif
 
-#define RULESET_VERSION  1U
-#define RULE_NET_PORT    2
-#define NET_BIND_TCP     (UINT64_C(1) << 0)
-#define NET_CONNECT_TCP  (UINT64_C(1) << 1)
-#define SCOPE_ABSTRACT   (UINT64_C(1) << 0)
-#define SCOPE_SIGNAL     (UINT64_C(1) << 1)
-#define FIRST_RIGHTS(n)  ((UINT64_C(1) << (n)) - 1)
+#define ABI_NET         4
+#define ABI_SCOPE       6
+#define RULESET_VERSION 1U
+#define RULE_NET_PORT   2
+#define NET_BIND_TCP    (UINT64_C(1) << 0)
+#define NET_CONNECT_TCP (UINT64_C(1) << 1)
+#define SCOPE_ABSTRACT  (UINT64_C(1) << 0)
+#define SCOPE_SIGNAL    (UINT64_C(1) << 1)
+#define FIRST_RIGHTS(n) ((UINT64_C(1) << (n)) - 1)
 
 struct ruleset_attr {
 	uint64_t fs;
-	uint64_t net; /* ABI 4 */
-	uint64_t scoped; /* ABI 6 */
+	uint64_t net; /* ABI_NET */
+	uint64_t scoped; /* ABI_SCOPE */
 };
 
 struct net_port_attr {
@@ -46,9 +48,9 @@ static const struct abi {
 	uint64_t fs;
 	size_t attr_size;
 } abis[] = {
-	{ 6, FIRST_RIGHTS(16), sizeof(struct ruleset_attr) },
+	{ ABI_SCOPE, FIRST_RIGHTS(16), sizeof(struct ruleset_attr) },
 	{ 5, FIRST_RIGHTS(16), offsetof(struct ruleset_attr, scoped) },
-	{ 4, FIRST_RIGHTS(15), offsetof(struct ruleset_attr, scoped) },
+	{ ABI_NET, FIRST_RIGHTS(15), offsetof(struct ruleset_attr, scoped) },
 	{ 3, FIRST_RIGHTS(15), offsetof(struct ruleset_attr, net) },
 	{ 2, FIRST_RIGHTS(14), offsetof(struct ruleset_attr, net) },
 	{ 1, FIRST_RIGHTS(13), offsetof(struct ruleset_attr, net) },
@@ -60,17 +62,17 @@ static const struct layer {
 	const char *what;
 } layers_by_abi[] = {
 	{ 1, SANDBOX_LANDLOCK_FS, "Landlock (no file system)" },
-	{ 4, SANDBOX_LANDLOCK_NET, "Landlock's TCP ports" },
-	{ 6, SANDBOX_LANDLOCK_SCOPE, "Landlock's signal and socket scopes" },
+	{ ABI_NET, SANDBOX_LANDLOCK_NET, "Landlock's TCP ports" },
+	{ ABI_SCOPE, SANDBOX_LANDLOCK_SCOPE,
+	    "Landlock's signal and socket scopes" },
 };
 
-/* 0: the kernel has no Landlock, or it is off. */
-static int
-kernel_abi(void)
+int
+sandbox_landlock_version(void)
 {
-	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0,
-	    RULESET_VERSION);
+	long abi;
 
+	abi = syscall(SYS_landlock_create_ruleset, NULL, 0, RULESET_VERSION);
 	return abi < 0 ? 0 : (int)abi;
 }
 
@@ -93,18 +95,20 @@ ruleset_new(int version)
 		.net = NET_BIND_TCP | NET_CONNECT_TCP,
 		.scoped = SCOPE_ABSTRACT | SCOPE_SIGNAL,
 	};
-	/* The kernel makes it CLOEXEC by itself. */
-	long fd = syscall(SYS_landlock_create_ruleset, &attr, abi->attr_size,
-	    0);
+	long fd;
 
+	/* The kernel makes it CLOEXEC by itself. */
+	fd = syscall(SYS_landlock_create_ruleset, &attr, abi->attr_size, 0);
 	if (fd == -1)
 		log_warn("Landlock: making a ruleset of ABI %d", version);
 	return (int)fd;
 }
 
 static bool
-allow_ports(int ruleset, const struct sandbox *sb)
+allow_ports(int ruleset, int version, const struct sandbox *sb)
 {
+	if (version < ABI_NET)
+		return true;
 	for (size_t i = 0; i < sb->nports; i++) {
 		struct net_port_attr port = { NET_CONNECT_TCP, sb->ports[i] };
 
@@ -118,12 +122,28 @@ allow_ports(int ruleset, const struct sandbox *sb)
 	return true;
 }
 
+/* Only Landlock gives this error to who may read the folder by its mode. */
+static bool
+files_are_closed(void)
+{
+	int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd == -1)
+		return errno == EACCES;
+	close(fd);
+	return false;
+}
+
 static bool
 restrict_self(int ruleset)
 {
-	if (syscall(SYS_landlock_restrict_self, ruleset, 0) == 0)
+	if (syscall(SYS_landlock_restrict_self, ruleset, 0) == -1) {
+		log_warn("Landlock: closing");
+		return false;
+	}
+	if (files_are_closed())
 		return true;
-	log_warn("Landlock: closing");
+	log_warnx("Landlock: closed, but folders can be opened");
 	return false;
 }
 
@@ -146,10 +166,10 @@ tell_layers(int version, uint32_t *layers, char *missing, size_t cap)
 }
 
 bool
-sandbox_landlock(const struct sandbox *sb, uint32_t *layers, char *missing,
-    size_t cap)
+sandbox_landlock_abi(const struct sandbox *sb, int version, uint32_t *layers,
+    char *missing, size_t cap)
 {
-	int version = kernel_abi(), ruleset;
+	int ruleset;
 	bool ok;
 
 	tell_layers(version, layers, missing, cap);
@@ -158,7 +178,15 @@ sandbox_landlock(const struct sandbox *sb, uint32_t *layers, char *missing,
 	ruleset = ruleset_new(version);
 	if (ruleset == -1)
 		return false;
-	ok = (version < 4 || allow_ports(ruleset, sb)) && restrict_self(ruleset);
+	ok = allow_ports(ruleset, version, sb) && restrict_self(ruleset);
 	close(ruleset);
 	return ok;
+}
+
+bool
+sandbox_landlock(const struct sandbox *sb, uint32_t *layers, char *missing,
+    size_t cap)
+{
+	return sandbox_landlock_abi(sb, sandbox_landlock_version(), layers,
+	    missing, cap);
 }

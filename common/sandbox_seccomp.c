@@ -38,12 +38,18 @@
  * What an argument must be. The kernel looks at the lower half of a register
  * that holds an int, so that half is compared.
  */
-#define BITS(n, mask, value) { (n), SCMP_CMP_MASKED_EQ, (mask), (value) }
-#define IS(n, value)         BITS(n, UINT32_MAX, (uint32_t)(value))
-#define NONE_OF(n, mask)     BITS(n, (uint32_t)(mask), 0)
-#define ALL_OF(n, mask)      BITS(n, (uint32_t)(mask), (uint32_t)(mask))
-#define IS_NULL(n)           { (n), SCMP_CMP_EQ, 0, 0 }
-#define CONDITIONS_MAX       3
+#define BITS(n, mask, value) \
+	{ \
+		(n), SCMP_CMP_MASKED_EQ, (mask), (value) \
+	}
+#define IS(n, value)     BITS(n, UINT32_MAX, (uint32_t)(value))
+#define NONE_OF(n, mask) BITS(n, (uint32_t)(mask), 0)
+#define ALL_OF(n, mask)  BITS(n, (uint32_t)(mask), (uint32_t)(mask))
+#define IS_NULL(n) \
+	{ \
+		(n), SCMP_CMP_EQ, 0, 0 \
+	}
+#define CONDITIONS_MAX 3
 
 /* Allowed if all conditions hold. Several entries of a call: any of them. */
 struct guard {
@@ -90,8 +96,7 @@ static const char *const every_call[] = {
 	/* sockets that are there already */
 	"recvfrom", "recvmsg", "getsockname", "getpeername", "shutdown",
 	/* the end */
-	"exit", "exit_group",
-	NULL,
+	"exit", "exit_group", NULL
 };
 
 /*
@@ -171,8 +176,7 @@ static const struct needs worker_needs = {
  * MPTCP and SCTP are streams too, and no business of Landlock's TCP ports: so
  * the protocol must be TCP's.
  */
-#define STREAM \
-	BITS(1, (uint32_t)~(SOCK_CLOEXEC | SOCK_NONBLOCK), SOCK_STREAM)
+#define STREAM BITS(1, (uint32_t) ~(SOCK_CLOEXEC | SOCK_NONBLOCK), SOCK_STREAM)
 
 static const char *const client_calls[] = { "connect", NULL };
 static const struct guard client_narrow[] = {
@@ -218,7 +222,7 @@ static const struct needs no_dns_needs = { .deadly = send_connected };
  * The sanitizers' profile: their signal stack, their questions about
  * themselves at a report. Leak detection traces the process from a thread of
  * its own and reads /proc, which is all that the sandbox forbids: workers go
- * without (below), the unit tests have it.
+ * without (sandbox.c), the supervisor has it.
  */
 #ifdef KATALOGD_SANITIZE
 static const char *const sanitizer_calls[] = { "sigaltstack", "mincore",
@@ -248,23 +252,21 @@ static const char *const supervisor_calls[] = {
 	"inotify_add_watch", "inotify_rm_watch",
 	/* sockets */
 	"socketpair", "bind", "listen", "accept", "accept4", "connect",
-	"sendto", "sendmsg", "sendmmsg", "recvmmsg", "setsockopt",
-	"getsockopt",
+	"sendto", "sendmsg", "sendmmsg", "recvmmsg", "setsockopt", "getsockopt",
 	/* processes and their signals */
 	"fork", "vfork", "execve", "wait4", "waitid", "kill", "tgkill",
 	"pidfd_open", "pidfd_send_signal", "rt_sigsuspend", "rt_sigpending",
 	"sigaltstack", "signalfd4", "getpgid", "getpgrp", "setpgid", "getsid",
 	"setsid", "alarm", "setitimer", "getitimer", "pause",
 	/* the start of a program */
-	"mmap", "mprotect", "mincore", "msync", "arch_prctl",
-	"set_tid_address", "set_robust_list", "rseq", "membarrier",
-	"getpriority", "sched_getparam", "sched_getscheduler",
+	"mmap", "mprotect", "mincore", "msync", "arch_prctl", "set_tid_address",
+	"set_robust_list", "rseq", "membarrier", "getpriority",
+	"sched_getparam", "sched_getscheduler",
 	/* closing sandboxes */
 	"prctl", "seccomp", "landlock_create_ruleset", "landlock_add_rule",
 	"landlock_restrict_self", "capget", "capset", "chroot", "setgroups",
 	"getgroups", "setuid", "setgid", "setreuid", "setregid", "setresuid",
-	"setresgid", "setfsuid", "setfsgid", "prlimit64", "setrlimit",
-	NULL,
+	"setresgid", "setfsuid", "setfsgid", "prlimit64", "setrlimit", NULL
 };
 
 #define NEW_NAMESPACES \
@@ -361,8 +363,8 @@ static bool
 refuse_unknown(scmp_filter_ctx ctx)
 {
 	for (int nr = UNIFIED_FIRST; nr <= UNIFIED_LAST; nr++) {
-		char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE,
-		    nr);
+		char *name =
+		    seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, nr);
 
 		if (name == NULL &&
 		    !add(ctx, SCMP_ACT_ERRNO(ENOSYS), nr, 0, NULL))
