@@ -297,6 +297,9 @@ listeners_configure(struct listeners *ls, const struct config *c,
 			*changed |= LISTEN_BIT(id);
 		else if (!can_do_without(option, c))
 			good = false;
+		else
+			log_warnx("%s: going on without it",
+			    option_def(option)->name);
 	}
 	return good;
 }

@@ -1,6 +1,7 @@
 #include "supervisor/proc.h"
 
 #include <bsd/stdlib.h>
+#include <bsd/string.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -56,7 +57,7 @@ write_line(struct proc *p, enum log_level level, const char *text, size_t len)
 	struct logsink_line l = {
 		.level = level,
 		.process = role_name(p->def->role),
-		.pid = p->pid,
+		.pid = p->pid != 0 ? p->pid : p->ended_pid,
 		.text = text,
 		.len = len,
 	};
@@ -176,6 +177,59 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		set_timer(p);
 }
 
+static void
+describe_end(int status, char *buf, size_t cap)
+{
+	if (WIFEXITED(status))
+		snprintf(buf, cap, "exited with status %d",
+		    WEXITSTATUS(status));
+	else if (WTERMSIG(status) == SIGSYS)
+		snprintf(buf, cap, "killed by its sandbox (SIGSYS)");
+	else
+		snprintf(buf, cap, "killed by signal %d (%s)", WTERMSIG(status),
+		    strsignal(WTERMSIG(status)));
+}
+
+static void
+describe_next(const struct proc *p, char *buf, size_t cap)
+{
+	char text[DURATION_TEXT];
+
+	if (p->restart.state == WORKER_BACKOFF)
+		snprintf(buf, cap, "starts again in %s",
+		    duration_format(restart_wait_ms(&p->restart, clock_ms()),
+			text));
+	else if (p->restart.state == WORKER_STARTING)
+		strlcpy(buf, "started again", cap);
+	else
+		strlcpy(buf, "stays down", cap);
+}
+
+/* What we asked for, or gave the reason of when we killed it, is no news. */
+static bool
+is_planned(const struct proc *p)
+{
+	int status = p->exit_status;
+
+	if (WIFSIGNALED(status))
+		return p->was_ending && WTERMSIG(status) == SIGKILL;
+	return WEXITSTATUS(status) == 0 && (p->was_ending || p->sup->dry_run);
+}
+
+static void
+log_end(const struct proc *p)
+{
+	const char *name = role_name(p->def->role);
+	char how[64], next[64];
+
+	describe_end(p->exit_status, how, sizeof(how));
+	describe_next(p, next, sizeof(next));
+	if (is_planned(p))
+		log_debug("%s[%d] %s; %s", name, (int)p->ended_pid, how, next);
+	else
+		log_warnx("%s[%d] %s; %s", name, (int)p->ended_pid, how, next);
+}
+
 /* Reaped, and all that it said before was read. */
 static void
 end_if_gone(struct proc *p)
@@ -185,7 +239,9 @@ end_if_gone(struct proc *p)
 	while (p->errors_fd != -1 && read_errors(p))
 		;
 	close_errors(p);
+	p->was_ending = p->restart.ending;
 	proc_event(p, RESTART_EXIT);
+	log_end(p);
 	supervisor_proc_ended(p->sup, p);
 }
 
@@ -304,39 +360,10 @@ proc_event(struct proc *p, enum restart_event event)
 		supervisor_proc_changed(p->sup, p);
 }
 
-static void
-describe_end(int status, char *buf, size_t cap)
-{
-	if (WIFEXITED(status))
-		snprintf(buf, cap, "exited with status %d",
-		    WEXITSTATUS(status));
-	else if (WTERMSIG(status) == SIGSYS)
-		snprintf(buf, cap, "killed by its sandbox (SIGSYS)");
-	else
-		snprintf(buf, cap, "killed by signal %d (%s)", WTERMSIG(status),
-		    strsignal(WTERMSIG(status)));
-}
-
-/* An end that we asked for, and that went well, is not worth a warning. */
-static bool
-is_planned(const struct proc *p, int status)
-{
-	bool well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-
-	return well && (p->restart.ending || p->sup->dry_run);
-}
-
 void
 proc_reaped(struct proc *p, int status)
 {
-	const char *name = role_name(p->def->role);
-	char how[128];
-
-	describe_end(status, how, sizeof(how));
-	if (is_planned(p, status))
-		log_debug("%s[%d] %s", name, (int)p->pid, how);
-	else
-		log_warnx("%s[%d] %s", name, (int)p->pid, how);
+	p->ended_pid = p->pid;
 	p->pid = 0;
 	p->exit_status = status;
 	p->reaped_ms = clock_ms();

@@ -21,8 +21,11 @@ struct proc {
 	struct restart restart;
 	struct event *timer; /* restart.deadline_ms */
 	pid_t pid; /* 0: none, or reaped */
-	int exit_status; /* of waitpid(2), when reaped */
+	/* Of the last one that was reaped. */
+	pid_t ended_pid;
+	int exit_status; /* of waitpid(2) */
 	uint64_t reaped_ms;
+	bool was_ending; /* restart.ending */
 	struct channel *ch; /* NULL: none, or closed */
 	int errors_fd; /* its fd 2; -1: none */
 	struct event *errors_ev;

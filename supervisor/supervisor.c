@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -15,7 +16,7 @@
 #include "supervisor/status.h"
 #include "supervisor/stop.h"
 
-/* How often files are looked at. A pod list: as often as it may be polled. */
+/* How often files are looked at; a pod list as often as it may be polled. */
 #define TICK_MS 1000
 
 #define FOR_EACH_PROC(sup, p) \
@@ -45,7 +46,8 @@ update_notify(struct supervisor *sup)
 		return;
 	if (!sup->told_ready && status_all_ready(sup->procs)) {
 		sup->told_ready = true;
-		log_info("all workers are ready");
+		if (!sup->dry_run)
+			log_info("all workers are ready");
 		notify_ready(&sup->notify);
 	}
 	status_line(sup->procs, buf, sizeof(buf));
@@ -169,9 +171,12 @@ as_timeval(uint64_t ms)
 void
 supervisor_set_tick(struct supervisor *sup)
 {
-	uint64_t ms =
-	    settings_u64(sup->config->settings, OPT_MIN_SYNC_INTERVAL);
-	struct timeval tv = as_timeval(ms < TICK_MS ? ms : TICK_MS);
+	const struct settings *s = sup->config->settings;
+	uint64_t ms = settings_u64(s, OPT_MIN_SYNC_INTERVAL);
+	bool polls_file =
+	    strncmp(settings_str(s, OPT_KUBELET_API), "file://", 7) == 0;
+	struct timeval tv =
+	    as_timeval(polls_file && ms < TICK_MS ? ms : TICK_MS);
 
 	event_add(sup->tick, &tv);
 }
@@ -249,15 +254,37 @@ close_sandbox(const struct supervisor *sup)
 	    missing);
 }
 
+/* A wrong libexec-dir is told now, not by workers that never come up. */
+static void
+check_program(const struct supervisor *sup, const char *name)
+{
+	const char *dir = settings_str(sup->config->settings, OPT_LIBEXEC_DIR);
+	char path[2 * LIMIT_OPTION];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	if (access(path, X_OK) == -1)
+		fatal("%s: %s; nothing is started",
+		    option_def(OPT_LIBEXEC_DIR)->name, path);
+}
+
+static void
+make_workers(struct supervisor *sup)
+{
+	for (unsigned i = 0; i < nrole_defs; i++) {
+		const struct role_def *def = &role_defs[i];
+
+		if (sup->dry_run && !def->dry_run)
+			continue;
+		check_program(sup, role_name(def->role));
+		sup->procs[def->role] = proc_new(sup, def);
+	}
+}
+
 static void
 start_workers(struct supervisor *sup)
 {
 	struct proc *p;
 
-	for (unsigned i = 0; i < nrole_defs; i++)
-		if (!sup->dry_run || role_defs[i].dry_run)
-			sup->procs[role_defs[i].role] =
-			    proc_new(sup, &role_defs[i]);
 	FOR_EACH_PROC(sup, p)
 	proc_event(p, RESTART_START);
 }
@@ -274,6 +301,7 @@ start(struct supervisor *sup)
 	log_set_sink(own_line, &sup->logsink);
 	notify_open(&sup->notify);
 	add_signals(sup);
+	make_workers(sup);
 	open_all(sup);
 	close_sandbox(sup);
 	secrets_configure(sup->secrets, sup->config);
