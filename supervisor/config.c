@@ -125,7 +125,8 @@ static void
 gather_all(struct loader *l, struct flags *f)
 {
 	config_flags_apply(f, true);
-	if (!l->bad[OPT_CONFIG])
+	/* The cross check says so if the name is empty. */
+	if (*settings_str(l->c->settings, OPT_CONFIG) != '\0')
 		config_file(l, f->config);
 	config_env(l, f);
 	config_env_token(l);

@@ -80,6 +80,7 @@ out_of_order(struct loader *l, enum option low, enum option high)
 	config_error(l->r, "%s %s: more than %s, which is %s",
 	    config_where(l->c, low, at), duration_format(u64(l, low), a),
 	    name_of(high), duration_format(u64(l, high), b));
+	l->bad[low] = l->bad[high] = true;
 }
 
 /* One that nobody set makes room for one that somebody did set. */
