@@ -167,10 +167,13 @@ jail_enter(int fd, const char *path)
 		log_warnx("chroot to %s: %s", path, fault);
 		return false;
 	}
-	if (fchdir(fd) == 0 && chroot(".") == 0 && chdir("/") == 0 &&
-	    root_is(fd))
+	if (fchdir(fd) == -1 || chroot(".") == -1 || chdir("/") == -1) {
+		log_warn("chroot to %s", path);
+		return false;
+	}
+	if (root_is(fd))
 		return true;
-	log_warn("chroot to %s", path);
+	log_warnx("chroot to %s: the root is still another", path);
 	return false;
 }
 
@@ -268,20 +271,31 @@ drop_all_caps(void)
 	return false;
 }
 
-/* What is inherited or given back by nothing that comes later. */
+static bool
+no_dump(void)
+{
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 &&
+	    prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0)
+		return true;
+	log_warn("forbidding core dumps and tracers");
+	return false;
+}
+
+static bool
+no_new_privs(void)
+{
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	    prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
+		return true;
+	log_warn("forbidding new privileges");
+	return false;
+}
+
 static bool
 no_dump_no_new_privs(uint32_t *layers)
 {
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1 ||
-	    prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0) {
-		log_warn("forbidding core dumps and tracers");
+	if (!no_dump() || !no_new_privs())
 		return false;
-	}
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
-	    prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1) {
-		log_warn("forbidding new privileges");
-		return false;
-	}
 	*layers |= SANDBOX_NODUMP | SANDBOX_NO_NEW_PRIVS;
 	return true;
 }

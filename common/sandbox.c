@@ -35,13 +35,19 @@ sandbox_layer_name(unsigned bit_number)
 static bool
 limit(int resource, rlim_t value, const char *name)
 {
-	struct rlimit rl = { value, value };
+	const struct rlimit rl = { value, value };
+	struct rlimit now;
 
-	if (setrlimit(resource, &rl) == 0 && getrlimit(resource, &rl) == 0 &&
-	    rl.rlim_cur == value && rl.rlim_max == value)
+	if (setrlimit(resource, &rl) == -1) {
+		log_warn("setting the limit %s to %llu", name,
+		    (unsigned long long)value);
+		return false;
+	}
+	now = (struct rlimit){ ~value, ~value };
+	if (getrlimit(resource, &now) == 0 && now.rlim_cur == value &&
+	    now.rlim_max == value)
 		return true;
-	log_warn("setting the limit %s to %llu", name,
-	    (unsigned long long)value);
+	log_warnx("setting the limit %s: it does not hold", name);
 	return false;
 }
 

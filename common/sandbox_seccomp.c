@@ -438,7 +438,8 @@ filter_new(uint32_t otherwise)
 	/* A call by the numbers of another architecture is never ours. */
 	if (seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH,
 		SCMP_ACT_KILL_PROCESS) != 0 ||
-	    seccomp_attr_set(ctx, SCMP_FLTATR_CTL_NNP, 0) != 0) {
+	    seccomp_attr_set(ctx, SCMP_FLTATR_CTL_NNP, 0) != 0 ||
+	    seccomp_attr_set(ctx, SCMP_FLTATR_API_SYSRAWRC, 1) != 0) {
 		log_warnx("seccomp: the installed libseccomp is too old");
 		seccomp_release(ctx);
 		return NULL;
