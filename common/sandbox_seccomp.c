@@ -228,7 +228,7 @@ static const struct needs no_dns_needs = { .deadly = send_connected };
 static const char *const sanitizer_calls[] = { "sigaltstack", "mincore",
 	"msync", NULL };
 static const char *const sanitizer_supervisor_calls[] = { "ptrace",
-	"personality", NULL };
+	"personality", "getdents", NULL };
 #else
 static const char *const sanitizer_calls[] = { NULL };
 static const char *const sanitizer_supervisor_calls[] = { NULL };

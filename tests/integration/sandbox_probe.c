@@ -821,7 +821,8 @@ try(const struct options *o, const char *action)
 	if (pid == 0) {
 		enter(o);
 		tell(act(action));
-		exit(0);
+		fflush(stdout);
+		_exit(0);
 	}
 	if (pid == -1 || waitpid(pid, &status, 0) == -1)
 		err(2, "a process for %s", action);

@@ -32,6 +32,13 @@ keep(enum log_level level, const char *line, void *arg)
 	    line);
 }
 
+/* Leak detection needs files and would fail the test. */
+static _Noreturn void
+leave(void)
+{
+	_exit(0);
+}
+
 static struct sandbox
 worker(void)
 {
@@ -164,6 +171,7 @@ START_TEST(tells_what_landlock_lacks)
 	ck_assert_str_eq(missing, abis[_i].missing);
 	ck_assert_int_eq(open("/", O_RDONLY | O_CLOEXEC) == -1,
 	    abis[_i].abi > 0);
+	leave();
 }
 END_TEST
 
@@ -318,6 +326,7 @@ START_TEST(needs_a_jail_and_a_user)
 	sb.chroot_dir = jail;
 	sb.uid = 0;
 	ck_assert(!privdrop(&sb, &layers));
+	leave();
 }
 END_TEST
 
