@@ -253,6 +253,16 @@ START_TEST(refuses)
 }
 END_TEST
 
+START_TEST(refuses_nul)
+{
+	struct actual_list l;
+
+	ck_assert_ptr_null(consul_json_read("{}", 2, "{}", 2, &l));
+	ck_assert_ptr_nonnull(consul_json_read("{}\0", 3, "{}", 2, &l));
+	ck_assert_ptr_nonnull(consul_json_read("{}", 2, "{}\0x", 4, &l));
+}
+END_TEST
+
 START_TEST(refuses_depth)
 {
 	char deep[4096];
@@ -370,6 +380,7 @@ main(void)
 	    COUNT(in_checks));
 	tcase_add_test(t, fingerprint_has_all);
 	tcase_add_loop_test(t, refuses, 0, COUNT(refused));
+	tcase_add_test(t, refuses_nul);
 	tcase_add_test(t, refuses_depth);
 	tcase_add_test(t, passes_over_others);
 	tcase_add_test(t, sorts);

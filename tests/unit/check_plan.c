@@ -615,6 +615,21 @@ START_TEST(read_older_than_write)
 }
 END_TEST
 
+/* Registered again, a check keeps the status that it has. */
+START_TEST(expires_while_registered)
+{
+	struct plan_item *it;
+
+	settle_a();
+	want("a", SERVICE_PASSING, 2);
+	it = next_is(PLAN_REGISTER, "a");
+	read_a(ACTUAL_CRITICAL, 1);
+	nothing();
+	done(it);
+	does(PLAN_UPDATE, "a");
+}
+END_TEST
+
 START_TEST(wiped_agent)
 {
 	settle_a();
@@ -682,6 +697,7 @@ START_TEST(fails_alone)
 	ck_assert_uint_eq(counts().failed[f->result], 1);
 	does(PLAN_REGISTER, "b");
 	ck_assert_uint_eq(counts().pending, f->pending);
+	ck_assert_str_eq(said[0].actual, f->read ? "unknown" : "passing");
 	if (f->read) {
 		nothing();
 		read_a(ACTUAL_PASSING, 1);
@@ -865,6 +881,7 @@ add_actual(Suite *s)
 	tcase_add_test(t, stale_runs_out);
 	tcase_add_test(t, fresh_from_the_future);
 	tcase_add_test(t, read_older_than_write);
+	tcase_add_test(t, expires_while_registered);
 	tcase_add_test(t, wiped_agent);
 	tcase_add_test(t, lost_agent);
 	tcase_add_loop_test(t, fails_alone, 0, COUNT(failures));

@@ -214,8 +214,6 @@ item_state(struct plan *p, struct plan_item *it, enum actual_state state)
 	it->state = state;
 	if ((counter = counter_of(p, it)) != NULL)
 		(*counter)++;
-	if (state == ACTUAL_ABSENT)
-		it->refresh_at = 0;
 }
 
 void

@@ -40,7 +40,7 @@ struct plan_item {
 	struct fingerprint sent_def;
 	uint64_t sent_ttl_ms;
 
-	uint64_t refresh_at; /* 0: not known when it was written */
+	uint64_t refresh_at; /* 0: never written by this process */
 	uint64_t rounds; /* writes that went well */
 	uint64_t retry_at;
 	unsigned failures;

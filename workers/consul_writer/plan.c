@@ -94,7 +94,6 @@ plan_want(struct plan *p, struct service *s, const struct fingerprint *def,
 	free(it->want);
 	it->want = s;
 	it->want_def = *def;
-	it->named_in = 0;
 	item_settle(p, it, now);
 }
 
@@ -175,11 +174,11 @@ plan_read_begin(struct plan *p)
 	p->read_stamp = ++p->stamp;
 }
 
-/* A write since the read began knows better than the read. */
+/* A write that began or ended since the read began knows better. */
 static bool
 read_counts(const struct plan *p, const struct plan_item *it)
 {
-	return !it->in_flight && it->stamp < p->read_stamp;
+	return it->stamp < p->read_stamp;
 }
 
 /* The read answers what a write left open. */
