@@ -91,7 +91,7 @@ put_worker(struct tlv_writer *w, const struct proc *p)
 	tlv_put_u8(w, TAG_STATE, (uint8_t)p->restart.state);
 	tlv_put_u32(w, TAG_PID, (uint32_t)p->pid);
 	tlv_put_u64(w, TAG_SINCE, p->restart.since_ms);
-	tlv_put_u32(w, TAG_RESTARTS, restart_count(&p->restart));
+	tlv_put_u32(w, TAG_RESTARTS, p->restart.restarts);
 	tlv_put_u32(w, TAG_LAYERS, p->layers);
 	tlv_put_str(w, TAG_MISSING, p->missing);
 	tlv_put_u8(w, TAG_HEALTH, (uint8_t)p->health);

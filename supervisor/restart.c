@@ -44,7 +44,6 @@ spawn(struct restart *r, uint64_t now_ms, uint32_t random)
 	r->since_ms = now_ms;
 	r->deadline_ms = now_ms + RESTART_READY_MS;
 	r->pinged = r->ending = r->again = false;
-	r->starts++;
 	return RESTART_DO_SPAWN;
 }
 
@@ -85,6 +84,13 @@ back_off(struct restart *r, uint64_t now_ms, uint32_t random)
 	r->delay_ms = r->delay_ms < r->delay_max_ms / 2 ? r->delay_ms * 2
 							: r->delay_max_ms;
 	return RESTART_DO_NOTHING;
+}
+
+static enum restart_action
+back_from_death(struct restart *r, uint64_t now_ms, uint32_t random)
+{
+	r->restarts++;
+	return spawn(r, now_ms, random);
 }
 
 static enum restart_action
@@ -182,7 +188,7 @@ static enum restart_action
 reload_now(struct restart *r, uint64_t now_ms, uint32_t random)
 {
 	r->delay_ms = r->delay_min_ms;
-	return spawn(r, now_ms, random);
+	return back_from_death(r, now_ms, random);
 }
 
 static enum restart_action
@@ -216,7 +222,7 @@ static const handler table[][RESTART_EVENTS] = {
 		[RESTART_STOP] = stop,
 	},
 	[WORKER_BACKOFF] = {
-		[RESTART_TIMER] = spawn,
+		[RESTART_TIMER] = back_from_death,
 		[RESTART_RELOAD] = reload_now,
 		[RESTART_STOP] = down,
 	},
@@ -237,10 +243,4 @@ restart_wait_ms(const struct restart *r, uint64_t now_ms)
 	if (r->deadline_ms == RESTART_NEVER)
 		return RESTART_NEVER;
 	return r->deadline_ms > now_ms ? r->deadline_ms - now_ms : 0;
-}
-
-uint32_t
-restart_count(const struct restart *r)
-{
-	return r->starts > 0 ? r->starts - 1 : 0;
 }

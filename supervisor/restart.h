@@ -55,7 +55,7 @@ struct restart {
 	uint64_t deadline_ms; /* for RESTART_TIMER, or RESTART_NEVER */
 	uint64_t since_ms; /* of the last start */
 	uint64_t ready_ms; /* of the last READY */
-	uint32_t starts;
+	uint32_t restarts; /* after deaths, not after RELOAD */
 	bool pinged; /* a PONG is due */
 	bool ending; /* was sent SIGTERM or SIGKILL */
 	bool again; /* RELOAD: starts at once when it has ended */
@@ -77,7 +77,5 @@ enum restart_action restart_event(struct restart *r, enum restart_event event,
     uint64_t now_ms, uint32_t random);
 /* Milliseconds until RESTART_TIMER is due; RESTART_NEVER: none is. */
 uint64_t restart_wait_ms(const struct restart *r, uint64_t now_ms);
-/* Starts after the first. */
-uint32_t restart_count(const struct restart *r);
 
 #endif

@@ -114,7 +114,8 @@ on_stop(evutil_socket_t sig, short what, void *arg)
 	struct supervisor *sup = arg;
 
 	(void)what;
-	log_info("%s: ending the workers", strsignal((int)sig));
+	log_info("%s: ending the workers",
+	    sig == SIGINT ? "SIGINT" : "SIGTERM");
 	if (sup->stopping)
 		stop_now(sup);
 	else
@@ -263,7 +264,7 @@ check_program(const struct supervisor *sup, const char *name)
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	if (access(path, X_OK) == -1)
-		fatal("%s: %s; nothing is started",
+		fatal("nothing is started: %s: %s",
 		    option_def(OPT_LIBEXEC_DIR)->name, path);
 }
 
