@@ -617,6 +617,44 @@ START_TEST(a_device_or_fifo_does_no_harm)
 }
 END_TEST
 
+/* The example as it is, and with all that is commented out. */
+static char *
+example(bool uncommented)
+{
+	const char *top = getenv("TOP_SRCDIR");
+	char path[4096], line[256], *text = NULL;
+	size_t len;
+	FILE *in, *out = open_memstream(&text, &len);
+
+	snprintf(path, sizeof(path), "%s/contrib/katalogd.conf",
+	    top != NULL ? top : ".");
+	in = fopen(path, "r");
+	ck_assert_msg(in != NULL, "%s", path);
+	while (fgets(line, sizeof(line), in) != NULL)
+		fputs(uncommented && line[0] == '#' && line[1] != ' ' ? line + 1
+								      : line,
+		    out);
+	fclose(in);
+	fclose(out);
+	return text;
+}
+
+START_TEST(example_is_good)
+{
+	char *text = example(_i == 1);
+	struct config_report r;
+	struct config *c = load(&(struct given){ .file = text }, &r);
+
+	ck_assert_msg(r.count == 0, "%s",
+	    r.count > 0 ? r.messages[0].text : "");
+	ck_assert_int_eq(has_line(c, "uid-base = 60610"), 1);
+	ck_assert_int_eq(c->source[OPT_UID_BASE].from,
+	    _i == 1 ? CONFIG_FILE : CONFIG_DEFAULT);
+	config_free(c);
+	free(text);
+}
+END_TEST
+
 /* ---- modes, printing, the token ---- */
 
 START_TEST(knows_its_modes)
@@ -793,6 +831,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, root_trusts_only_root);
 	tcase_add_test(t, root_trusts_no_file_of_many);
 	tcase_add_test(t, a_device_or_fifo_does_no_harm);
+	tcase_add_loop_test(t, example_is_good, 0, 2);
 	tcase_add_test(t, knows_its_modes);
 	tcase_add_loop_test(t, reads_back_what_it_prints, 0, COUNT(odd));
 	tcase_add_test(t, says_where_a_value_is_from);
