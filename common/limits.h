@@ -60,6 +60,14 @@
 /* Consul's answer to one request. */
 #define LIMIT_CONSUL_BODY (64 * 1024 * 1024)
 
+/*
+ * Any server's answer: its headers; what is kept of an error's body for the
+ * message when the body is read as a stream; the longest Retry-After obeyed.
+ */
+#define LIMIT_ANSWER_HEADERS (64 * 1024)
+#define LIMIT_ERROR_BODY     4096
+#define LIMIT_RETRY_AFTER_S  3600
+
 /* The http worker: what a client may send and how many may be there. */
 #define LIMIT_HTTP_HEADERS     8192
 #define LIMIT_HTTP_BODY        4096

@@ -69,9 +69,13 @@ struct http_response {
 	uint64_t retry_after_ms; /* 0: none */
 	/* X-Consul-Index etc., those named in http_request_conf.headers; "" */
 	const char *headers[4];
-	const char *body; /* with a NUL behind; "" if on_data */
+	/*
+	 * With a NUL behind; "" if there was an error. With on_data: "" for a
+	 * 200, else the beginning of it (LIMIT_ERROR_BODY bytes).
+	 */
+	const char *body;
 	size_t body_len;
-	uint64_t bytes; /* received */
+	uint64_t bytes; /* received, headers and body */
 	uint64_t took_ms;
 };
 
@@ -82,14 +86,17 @@ struct http_request_conf {
 	size_t body_len;
 	const char *content_type; /* NULL: application/json */
 	const char *accept_headers[2]; /* further request headers, or NULL */
-	const char *headers[4]; /* response headers wanted, or NULL */
+	/* Response headers wanted, or NULL; not copied: constant text. */
+	const char *headers[4];
 	uint64_t timeout_ms; /* the whole request */
 	uint64_t max_body; /* bytes, counted as they come */
 	/*
 	 * Streaming: called only for a 200's body. False stops the request
 	 * (error "stopped by the reader"). NULL: the body is collected.
+	 * Requests may be made and cancelled from inside it.
 	 */
 	bool (*on_data)(const char *data, size_t len, void *arg);
+	/* *r is valid during the call. The client may be freed in it. */
 	void (*done)(const struct http_response *r, void *arg);
 	void *arg;
 };
@@ -97,6 +104,11 @@ struct http_request_conf {
 /*
  * Starts a request; done is called once, never from inside this call, and not
  * after http_request_cancel(). Never NULL: what fails at once fails in done.
+ * The result is not valid any more once done has returned.
+ *
+ * A kept connection that the server has closed meanwhile is no error: curl
+ * takes another one, whatever the method, as long as no byte of an answer had
+ * come.
  */
 struct http_request *http_client_request(struct http_client *c,
     const struct http_request_conf *conf);

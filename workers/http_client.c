@@ -1,0 +1,903 @@
+#include "workers/http_client.h"
+
+#include <bsd/stdlib.h>
+#include <bsd/string.h>
+#include <bsd/sys/queue.h>
+#include <curl/curl.h>
+#include <errno.h>
+#include <event2/event_struct.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/duration.h"
+#include "common/limits.h"
+#include "common/log.h"
+#include "workers/curl_loop.h"
+#include "workers/http_transfer.h"
+#include "workers/resolve.h"
+
+#define COUNT(array) (sizeof(array) / sizeof(*(array)))
+
+/* Enough for "https://", a name, brackets, a port and "/", and a Host. */
+#define ORIGIN_CAP 300
+/* How often a request asks the supervisor for another connection. */
+#define STARVED_MAX 3
+
+/*
+ * WAITING -> RUNNING -> ENDED -> DELIVERED, and freed after done(). One that
+ * can't even start goes from WAITING to ENDED; one that is cancelled while
+ * curl runs is CANCELLED until curl returns.
+ */
+enum state { WAITING, RUNNING, ENDED, DELIVERED, CANCELLED };
+
+/* Header lines, shared by the requests that send the same ones. */
+struct header_set {
+	unsigned refs;
+	char *content_type; /* NULL: none is sent */
+	char *accept[2];
+	struct curl_slist *lines;
+};
+
+struct http_request {
+	TAILQ_ENTRY(http_request) next;
+	struct http_client *client;
+	struct http_request_conf conf; /* its texts are in text[] */
+	enum state state;
+	struct header_set *headers;
+	struct http_transfer *transfer; /* from RUNNING to the end of done() */
+	unsigned blob_generation; /* that the transfer was made with */
+	unsigned starved; /* times that the pool had no live connection */
+	CURLcode code;
+	char *error; /* NULL: the transfer knows */
+	uint64_t asked_ms;
+	struct event timeout;
+	char text[];
+};
+
+TAILQ_HEAD(request_list, http_request);
+
+/* Descriptors for unix://, which only the supervisor can connect. */
+struct unix_pool {
+	int spare; /* -1: none */
+	bool asked;
+	/* None could be had: ask again only when a request needs one. */
+	bool failed;
+};
+
+struct blob {
+	char *data;
+	size_t len;
+};
+
+struct http_client {
+	struct http_client_conf conf; /* its texts are not used */
+	char tls_name[256]; /* that the certificate is for */
+	char origin[ORIGIN_CAP];
+	char peer[LIMIT_OPTION + 16];
+	char host_header[ORIGIN_CAP]; /* "": curl's own is right */
+	char token_prefix[64];
+	struct blob blobs[HTTP_BLOB_MAX];
+	unsigned blob_generation; /* of those of TLS */
+	struct header_set *headers; /* those last used; NULL: none */
+
+	struct curl_loop *loop;
+	struct http_transfer_conf transfer_conf;
+	struct http_transfer **idle; /* nidle, at most max_connections */
+	unsigned nidle;
+	struct resolve *resolve; /* NULL: curl takes the host as it is */
+	unsigned resolved; /* generation that curl has */
+	struct unix_pool pool;
+
+	struct request_list waiting, running, ended;
+	unsigned ntransfers; /* in use */
+	struct event *kick;
+	bool settling;
+	bool again; /* something came up while settling */
+	bool freed; /* http_client_free() came while settling */
+};
+
+/* ---- header lines ------------------------------------------------------ */
+
+static void
+header_set_unref(struct header_set *s)
+{
+	struct curl_slist *line;
+
+	if (s == NULL || --s->refs > 0)
+		return;
+	for (line = s->lines; line != NULL; line = line->next)
+		explicit_bzero(line->data, strlen(line->data));
+	curl_slist_free_all(s->lines);
+	free(s->content_type);
+	for (size_t i = 0; i < COUNT(s->accept); i++)
+		free(s->accept[i]);
+	free(s);
+}
+
+static void
+header_add(struct header_set *s, const char *name, const char *value)
+{
+	char *line;
+
+	if (asprintf(&line, "%s%s", name, value) < 0)
+		fatal("header line");
+	s->lines = curl_slist_append(s->lines, line);
+	if (s->lines == NULL)
+		fatalx("header line: out of memory");
+	freezero(line, strlen(line));
+}
+
+static char *
+copy_or_null(const char *s)
+{
+	return s != NULL ? xstrdup(s) : NULL;
+}
+
+static struct header_set *
+header_set_new(const struct http_client *c, const char *content_type,
+    const struct http_request_conf *conf)
+{
+	struct header_set *s = xcalloc(1, sizeof(*s));
+
+	s->refs = 1;
+	s->content_type = copy_or_null(content_type);
+	if (c->host_header[0] != '\0')
+		header_add(s, "Host: ", c->host_header);
+	if (c->blobs[HTTP_TOKEN].len > 0)
+		header_add(s, c->token_prefix, c->blobs[HTTP_TOKEN].data);
+	/* "Content-Type:" alone keeps curl from sending one of its own. */
+	if (content_type != NULL)
+		header_add(s, "Content-Type: ", content_type);
+	else
+		header_add(s, "Content-Type:", "");
+	/* A server may take its time to say that it wants a body. */
+	header_add(s, "Expect:", "");
+	for (size_t i = 0; i < COUNT(s->accept); i++) {
+		s->accept[i] = copy_or_null(conf->accept_headers[i]);
+		if (s->accept[i] != NULL)
+			header_add(s, s->accept[i], "");
+	}
+	return s;
+}
+
+static bool
+same(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool
+header_set_fits(const struct header_set *s, const char *content_type,
+    const struct http_request_conf *conf)
+{
+	if (s == NULL || !same(s->content_type, content_type))
+		return false;
+	for (size_t i = 0; i < COUNT(s->accept); i++)
+		if (!same(s->accept[i], conf->accept_headers[i]))
+			return false;
+	return true;
+}
+
+static struct header_set *
+header_set_of(struct http_client *c, const struct http_request_conf *conf)
+{
+	const char *type = conf->content_type;
+
+	if (type == NULL)
+		type = "application/json";
+	if (conf->body == NULL)
+		type = NULL;
+	if (!header_set_fits(c->headers, type, conf)) {
+		header_set_unref(c->headers);
+		c->headers = header_set_new(c, type, conf);
+	}
+	c->headers->refs++;
+	return c->headers;
+}
+
+static void
+header_sets_forget(struct http_client *c)
+{
+	header_set_unref(c->headers);
+	c->headers = NULL;
+}
+
+/* ---- the pool of transfers --------------------------------------------- */
+
+static bool
+is_unix(const struct http_client *c)
+{
+	return c->conf.url.scheme == URL_UNIX;
+}
+
+static struct http_transfer *
+transfer_take(struct http_client *c)
+{
+	struct http_transfer *t;
+
+	c->ntransfers++;
+	if (c->nidle > 0)
+		return c->idle[--c->nidle];
+	t = http_transfer_new(&c->transfer_conf);
+	curl_loop_adopt(c->loop, http_transfer_easy(t));
+	for (int i = HTTP_CA; i < HTTP_BLOB_MAX; i++)
+		http_transfer_blob(t, i, c->blobs[i].data, c->blobs[i].len);
+	return t;
+}
+
+/* One that was made with other certificates is not used again. */
+static void
+transfer_give_back(struct http_client *c, struct http_transfer *t,
+    unsigned blob_generation)
+{
+	c->ntransfers--;
+	if (blob_generation == c->blob_generation)
+		c->idle[c->nidle++] = t;
+	else
+		http_transfer_free(t);
+}
+
+static void
+transfers_forget(struct http_client *c)
+{
+	c->blob_generation++;
+	while (c->nidle > 0)
+		http_transfer_free(c->idle[--c->nidle]);
+}
+
+/* ---- the life of a request --------------------------------------------- */
+
+static void settle(struct http_client *c);
+
+static void
+kick(struct http_client *c)
+{
+	if (c->settling)
+		c->again = true;
+	else
+		event_active(c->kick, EV_TIMEOUT, 0);
+}
+
+static struct request_list *
+list_of(struct http_request *r)
+{
+	struct http_client *c = r->client;
+
+	if (r->state == WAITING)
+		return &c->waiting;
+	return r->state == ENDED ? &c->ended : &c->running;
+}
+
+static void
+request_move(struct http_request *r, enum state state)
+{
+	TAILQ_REMOVE(list_of(r), r, next);
+	r->state = state;
+	TAILQ_INSERT_TAIL(list_of(r), r, next);
+}
+
+static void
+request_drop_transfer(struct http_request *r)
+{
+	if (r->transfer == NULL)
+		return;
+	transfer_give_back(r->client, r->transfer, r->blob_generation);
+	r->transfer = NULL;
+}
+
+/* It is in no list any more, and curl has done with it. */
+static void
+request_free(struct http_request *r)
+{
+	evtimer_del(&r->timeout);
+	request_drop_transfer(r);
+	header_set_unref(r->headers);
+	free(r->error);
+	free(r);
+}
+
+static void
+request_discard(struct http_request *r)
+{
+	if (r->state == RUNNING || r->state == CANCELLED)
+		curl_loop_remove(r->client->loop,
+		    http_transfer_easy(r->transfer));
+	TAILQ_REMOVE(list_of(r), r, next);
+	request_free(r);
+}
+
+static void __attribute__((format(printf, 2, 3)))
+request_fail(struct http_request *r, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&r->error, fmt, ap) < 0)
+		fatal("error message");
+	va_end(ap);
+	evtimer_del(&r->timeout);
+	request_move(r, ENDED);
+}
+
+static void
+request_deliver(struct http_request *r)
+{
+	struct http_response answer = { .content_type = "", .body = "" };
+	char error[LIMIT_TEXT];
+
+	TAILQ_REMOVE(&r->client->ended, r, next);
+	r->state = DELIVERED;
+	for (size_t i = 0; i < COUNT(answer.headers); i++)
+		answer.headers[i] = "";
+	if (r->transfer != NULL)
+		http_transfer_answer(r->transfer, r->code, &answer, error,
+		    sizeof(error));
+	if (r->error != NULL)
+		answer.error = r->error;
+	answer.took_ms = clock_ms() - r->asked_ms;
+	r->conf.done(&answer, r->conf.arg);
+	request_free(r);
+}
+
+static void
+on_timeout(evutil_socket_t fd, short what, void *arg)
+{
+	struct http_request *r = arg;
+	struct http_client *c = r->client;
+	char waited[LIMIT_OPTION + 64] = " (waiting for a connection)";
+	char after[DURATION_TEXT];
+
+	if (r->state == RUNNING) {
+		http_transfer_progress(r->transfer, waited, sizeof(waited));
+		curl_loop_remove(c->loop, http_transfer_easy(r->transfer));
+		r->code = CURLE_OPERATION_TIMEDOUT;
+	} else if (c->resolve != NULL &&
+	    resolve_state(c->resolve) == RESOLVE_PENDING) {
+		snprintf(waited, sizeof(waited), " (looking up %s)",
+		    c->conf.url.host);
+	}
+	request_fail(r, "timed out after %s%s",
+	    duration_format(r->conf.timeout_ms, after), waited);
+	if (c->resolve != NULL)
+		resolve_doubt(c->resolve);
+	settle(c);
+}
+
+static void
+request_start(struct http_request *r)
+{
+	struct http_client *c = r->client;
+	char map[sizeof(c->tls_name) + 1024];
+	struct http_transfer_request to = {
+		.conf = &r->conf,
+		.headers = r->headers->lines,
+		.user = r,
+	};
+
+	if (c->resolve != NULL &&
+	    c->resolved != resolve_generation(c->resolve)) {
+		snprintf(map, sizeof(map), "%s:%u:%s", c->tls_name,
+		    c->conf.url.port, resolve_list(c->resolve));
+		to.resolve = map;
+	}
+	r->transfer = transfer_take(c);
+	r->blob_generation = c->blob_generation;
+	http_transfer_prepare(r->transfer, &to);
+	request_move(r, RUNNING);
+	if (!curl_loop_add(c->loop, http_transfer_easy(r->transfer)))
+		fatalx("curl: a handle could not be added");
+}
+
+/* The pool had no live connection: nothing was sent, so it waits for one. */
+static void
+request_starved(struct http_request *r)
+{
+	struct http_client *c = r->client;
+
+	if (++r->starved > STARVED_MAX) {
+		request_fail(r,
+		    "connect to %s: the server closes connections "
+		    "at once",
+		    c->peer);
+		return;
+	}
+	request_drop_transfer(r);
+	TAILQ_REMOVE(&c->running, r, next);
+	r->state = WAITING;
+	TAILQ_INSERT_HEAD(&c->waiting, r, next);
+}
+
+/* curl has ended it. */
+static void
+request_ended(struct http_request *r, CURLcode code)
+{
+	struct http_client *c = r->client;
+
+	if (r->state == CANCELLED) {
+		TAILQ_REMOVE(&c->running, r, next);
+		request_free(r);
+		return;
+	}
+	if (is_unix(c) && code == CURLE_COULDNT_CONNECT) {
+		request_starved(r);
+		return;
+	}
+	if (code == CURLE_COULDNT_CONNECT && c->resolve != NULL)
+		resolve_doubt(c->resolve);
+	r->code = code;
+	evtimer_del(&r->timeout);
+	request_move(r, ENDED);
+}
+
+/* ---- unix:// ----------------------------------------------------------- */
+
+static void
+spare_close(struct http_client *c)
+{
+	if (c->pool.spare >= 0)
+		close(c->pool.spare);
+	c->pool.spare = -1;
+}
+
+/* The server may have closed it while it lay in the pool. */
+static bool
+is_quiet(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+	    (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+/* From inside curl, which opens a connection. */
+static int
+spare_take(void *arg)
+{
+	struct http_client *c = arg;
+	int fd = c->pool.spare;
+
+	if (fd < 0)
+		return -1;
+	if (!is_quiet(fd)) {
+		spare_close(c);
+		return -1;
+	}
+	c->pool.spare = -1;
+	return fd;
+}
+
+static void
+spare_ask(struct http_client *c)
+{
+	if (c->pool.asked)
+		return;
+	c->pool.asked = true;
+	c->pool.failed = false;
+	c->conf.want_connection(c->conf.arg);
+}
+
+static void
+spare_ask_ahead(struct http_client *c)
+{
+	if (!is_unix(c) || c->pool.spare >= 0 || c->pool.failed)
+		return;
+	if (curl_loop_sockets(c->loop) < c->conf.max_connections)
+		spare_ask(c);
+}
+
+/* True if there is a connection for one more request. */
+static bool
+spare_ready(struct http_client *c)
+{
+	unsigned have = curl_loop_sockets(c->loop);
+
+	if (!is_unix(c) || c->ntransfers < have + (c->pool.spare >= 0))
+		return true;
+	spare_ask(c);
+	return false;
+}
+
+void
+http_client_give_connection(struct http_client *c, int fd)
+{
+	struct http_request *r;
+
+	c->pool.asked = false;
+	if (fd < 0) {
+		c->pool.failed = true;
+		while ((r = TAILQ_FIRST(&c->waiting)) != NULL)
+			request_fail(r,
+			    "connect to %s: the supervisor could "
+			    "not",
+			    c->peer);
+	} else {
+		spare_close(c);
+		c->pool.spare = fd;
+	}
+	kick(c);
+}
+
+/* ---- what is done whenever something has changed ------------------------ */
+
+/* It goes on the wire as it is: nothing in it may end the request line. */
+static bool
+path_is_fit(const char *path)
+{
+	if (*path != '/')
+		return false;
+	for (; *path != '\0'; path++)
+		if (*path <= ' ' || *path >= 0x7f)
+			return false;
+	return true;
+}
+
+/* Why no request can be made as things stand; NULL: it can. */
+static const char *
+refusal(struct http_client *c, const struct http_request *r)
+{
+	const struct blob *token = &c->blobs[HTTP_TOKEN];
+
+	if (!path_is_fit(r->conf.path))
+		return "the path of the request is not escaped";
+	if (c->conf.url.scheme == URL_HTTPS && !c->conf.insecure &&
+	    c->blobs[HTTP_CA].len == 0)
+		return "TLS: no CA is given to verify the server with";
+	for (size_t i = 0; i < token->len; i++)
+		if (token->data[i] <= ' ' || token->data[i] == 0x7f)
+			return "the token has a blank or control character";
+	if (c->resolve != NULL && resolve_state(c->resolve) == RESOLVE_FAILED)
+		return resolve_error(c->resolve);
+	return NULL;
+}
+
+static bool
+must_wait(struct http_client *c)
+{
+	if (c->resolve != NULL && resolve_state(c->resolve) != RESOLVE_READY)
+		return true;
+	return !spare_ready(c);
+}
+
+static void
+start_waiting(struct http_client *c)
+{
+	struct http_request *r;
+	const char *why;
+	bool started = false;
+
+	while ((r = TAILQ_FIRST(&c->waiting)) != NULL &&
+	    c->ntransfers < c->conf.max_connections) {
+		if ((why = refusal(c, r)) != NULL) {
+			request_fail(r, "%s", why);
+			continue;
+		}
+		if (must_wait(c))
+			break;
+		request_start(r);
+		started = true;
+	}
+	if (!started)
+		return;
+	curl_loop_run(c->loop);
+	if (c->resolve != NULL)
+		c->resolved = resolve_generation(c->resolve);
+}
+
+static void
+collect(struct http_client *c)
+{
+	struct http_request *r, *tmp;
+	CURLcode code;
+	CURL *easy;
+
+	while ((easy = curl_loop_ended(c->loop, &code)) != NULL)
+		request_ended(http_transfer_user(easy), code);
+	TAILQ_FOREACH_SAFE(r, &c->running, next, tmp)
+		if (r->state == CANCELLED)
+			request_discard(r);
+}
+
+static void
+deliver(struct http_client *c)
+{
+	struct http_request *r;
+
+	while (!c->freed && (r = TAILQ_FIRST(&c->ended)) != NULL)
+		request_deliver(r);
+}
+
+static void
+discard_all(struct request_list *list)
+{
+	struct http_request *r;
+
+	while ((r = TAILQ_FIRST(list)) != NULL)
+		request_discard(r);
+}
+
+static void
+client_destroy(struct http_client *c)
+{
+	discard_all(&c->waiting);
+	discard_all(&c->running);
+	discard_all(&c->ended);
+	header_sets_forget(c);
+	transfers_forget(c);
+	curl_loop_free(c->loop);
+	resolve_free(c->resolve);
+	spare_close(c);
+	for (int i = 0; i < HTTP_BLOB_MAX; i++)
+		freezero(c->blobs[i].data, c->blobs[i].len);
+	event_free(c->kick);
+	free(c->idle);
+	free(c);
+	curl_global_cleanup();
+}
+
+/*
+ * done() is called from here only, and what it starts is started here. What
+ * fails at once is delivered in the event loop's next round, so that a done()
+ * that asks again can't starve everything else.
+ */
+static void
+settle(struct http_client *c)
+{
+	static const struct timeval at_once = { 0, 0 };
+
+	c->settling = true;
+	collect(c);
+	deliver(c);
+	if (c->freed) {
+		client_destroy(c);
+		return;
+	}
+	c->again = false;
+	start_waiting(c);
+	collect(c);
+	spare_ask_ahead(c);
+	c->settling = false;
+	if (c->freed)
+		client_destroy(c);
+	else if (c->again || !TAILQ_EMPTY(&c->ended))
+		evtimer_add(c->kick, &at_once);
+}
+
+static void
+on_change(void *arg)
+{
+	settle(arg);
+}
+
+static void
+on_kick(evutil_socket_t fd, short what, void *arg)
+{
+	settle(arg);
+}
+
+/* ---- the client -------------------------------------------------------- */
+
+static void
+bracketed(char *buf, size_t cap, const char *host)
+{
+	bool v6 = strchr(host, ':') != NULL;
+
+	snprintf(buf, cap, "%s%s%s", v6 ? "[" : "", host, v6 ? "]" : "");
+}
+
+/* curl never connects to a unix socket: any address does. */
+static void
+name_unix(struct http_client *c)
+{
+	snprintf(c->peer, sizeof(c->peer), "unix://%s", c->conf.url.path);
+	strlcpy(c->origin, "http://127.0.0.1/", sizeof(c->origin));
+	strlcpy(c->host_header, "localhost", sizeof(c->host_header));
+}
+
+/*
+ * The URL that curl sees has the name that the certificate is for; where that
+ * is, the addresses given with it say.
+ */
+static void
+name_tcp(struct http_client *c, const char *tls_name)
+{
+	const struct url *u = &c->conf.url;
+	char host[sizeof(u->host) + 2], name[sizeof(c->tls_name) + 2];
+	bool other = tls_name != NULL && *tls_name != '\0' &&
+	    strcmp(tls_name, u->host) != 0;
+
+	strlcpy(c->tls_name, other ? tls_name : u->host, sizeof(c->tls_name));
+	bracketed(host, sizeof(host), u->host);
+	bracketed(name, sizeof(name), c->tls_name);
+	snprintf(c->peer, sizeof(c->peer), "%s:%u", host, u->port);
+	snprintf(c->origin, sizeof(c->origin), "%s://%s:%u/",
+	    u->scheme == URL_HTTPS ? "https" : "http", name, u->port);
+	if (other)
+		strlcpy(c->host_header, c->peer, sizeof(c->host_header));
+	if (!other && u->host_is_ip)
+		return;
+	c->resolve = resolve_preload(&(struct resolve_conf){
+	    .base = c->conf.base,
+	    .host = u->host,
+	    .settled = on_change,
+	    .arg = c,
+	});
+}
+
+static void
+open_curl(struct http_client *c)
+{
+	struct curl_loop_conf loop_conf = {
+		.base = c->conf.base,
+		.max_connections = c->conf.max_connections,
+		.progress = on_change,
+		.connected_socket = is_unix(c) ? spare_take : NULL,
+		.arg = c,
+	};
+
+	c->loop = curl_loop_new(&loop_conf);
+	c->transfer_conf = (struct http_transfer_conf){
+		.origin = c->origin,
+		.peer = c->peer,
+		.tls_name = c->tls_name,
+		.insecure = c->conf.insecure,
+		.tcp = !is_unix(c),
+	};
+	c->idle = xcalloc(c->conf.max_connections, sizeof(*c->idle));
+}
+
+struct http_client *
+http_client_preload(const struct http_client_conf *conf, bool *dns)
+{
+	struct http_client *c = xcalloc(1, sizeof(*c));
+
+	/* By CURLOPT_NOSIGNAL, curl leaves that to us. */
+	signal(SIGPIPE, SIG_IGN);
+	tzset();
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+		fatalx("curl: can't be initialized");
+	c->conf = *conf;
+	if (c->conf.max_connections == 0)
+		c->conf.max_connections = 1;
+	c->pool.spare = -1;
+	TAILQ_INIT(&c->waiting);
+	TAILQ_INIT(&c->running);
+	TAILQ_INIT(&c->ended);
+	c->kick = evtimer_new(conf->base, on_kick, c);
+	if (c->kick == NULL)
+		fatalx("%s: no event", conf->what);
+	if (is_unix(c))
+		name_unix(c);
+	else
+		name_tcp(c, conf->tls_server_name);
+	open_curl(c);
+	http_client_token_header(c, "Authorization: Bearer ");
+	*dns = c->resolve != NULL && resolve_uses_dns(c->resolve);
+	return c;
+}
+
+void
+http_client_free(struct http_client *c)
+{
+	struct http_request *r;
+
+	if (c == NULL)
+		return;
+	if (!c->settling && !curl_loop_inside(c->loop)) {
+		client_destroy(c);
+		return;
+	}
+	/* settle() does it; no reader is called any more until then. */
+	c->freed = true;
+	TAILQ_FOREACH(r, &c->running, next)
+		http_transfer_stop(r->transfer);
+}
+
+void
+http_client_token_header(struct http_client *c, const char *prefix)
+{
+	strlcpy(c->token_prefix, prefix, sizeof(c->token_prefix));
+	header_sets_forget(c);
+}
+
+static bool
+is_space(char ch)
+{
+	return strchr(" \t\r\n", ch) != NULL;
+}
+
+void
+http_client_blob(struct http_client *c, enum http_client_blob which,
+    const void *data, size_t len)
+{
+	struct blob *b = &c->blobs[which];
+	const char *text = data;
+
+	while (which == HTTP_TOKEN && len > 0 && is_space(text[len - 1]))
+		len--;
+	while (which == HTTP_TOKEN && len > 0 && is_space(*text))
+		text++, len--;
+	if (len == b->len && (len == 0 || memcmp(text, b->data, len) == 0))
+		return;
+	freezero(b->data, b->len);
+	*b = (struct blob){ .len = len };
+	if (len > 0) {
+		b->data = xcalloc(len + 1, 1);
+		memcpy(b->data, text, len);
+	}
+	if (which == HTTP_TOKEN)
+		header_sets_forget(c);
+	else
+		transfers_forget(c);
+}
+
+/* ---- the interface of a request ---------------------------------------- */
+
+static char *
+keep(char **room, const void *data, size_t len)
+{
+	char *at = *room;
+
+	memcpy(at, data, len);
+	at[len] = '\0';
+	*room += len + 1;
+	return at;
+}
+
+static struct http_request *
+request_new(struct http_client *c, const struct http_request_conf *conf)
+{
+	size_t method_len = strlen(conf->method), path_len = strlen(conf->path);
+	size_t body_len = conf->body != NULL ? conf->body_len : 0;
+	struct http_request *r =
+	    xcalloc(1, sizeof(*r) + method_len + path_len + body_len + 3);
+	char *room = r->text;
+
+	r->client = c;
+	r->conf = *conf;
+	r->conf.method = keep(&room, conf->method, method_len);
+	r->conf.path = keep(&room, conf->path, path_len);
+	r->conf.body_len = body_len;
+	if (conf->body != NULL)
+		r->conf.body = keep(&room, conf->body, body_len);
+	r->headers = header_set_of(c, conf);
+	r->asked_ms = clock_ms();
+	evtimer_assign(&r->timeout, c->conf.base, on_timeout, r);
+	return r;
+}
+
+struct http_request *
+http_client_request(struct http_client *c, const struct http_request_conf *conf)
+{
+	struct http_request *r = request_new(c, conf);
+	struct timeval tv = {
+		(time_t)(conf->timeout_ms / 1000),
+		(suseconds_t)(conf->timeout_ms % 1000 * 1000),
+	};
+
+	r->state = WAITING;
+	TAILQ_INSERT_TAIL(&c->waiting, r, next);
+	evtimer_add(&r->timeout, &tv);
+	kick(c);
+	return r;
+}
+
+void
+http_request_cancel(struct http_request *r)
+{
+	if (r->state == DELIVERED || r->state == CANCELLED)
+		return;
+	if (r->state != RUNNING || !curl_loop_inside(r->client->loop)) {
+		request_discard(r);
+		return;
+	}
+	/* From a reader: curl gets rid of it when it returns. */
+	r->state = CANCELLED;
+	http_transfer_stop(r->transfer);
+}
