@@ -37,6 +37,7 @@ proc_new(struct supervisor *sup, const struct role_def *def)
 	p->errors_fd = -1;
 	restart_init(&p->restart, settings_u64(s, OPT_RESTART_DELAY),
 	    settings_u64(s, OPT_RESTART_DELAY_MAX));
+	p->restart.once = sup->dry_run;
 	p->timer = evtimer_new(sup->base, on_timer, p);
 	p->errors = evbuffer_new();
 	if (p->timer == NULL || p->errors == NULL)
@@ -211,9 +212,11 @@ is_planned(const struct proc *p)
 {
 	int status = p->exit_status;
 
-	if (WIFSIGNALED(status))
-		return p->was_ending && WTERMSIG(status) == SIGKILL;
-	return WEXITSTATUS(status) == 0 && (p->was_ending || p->sup->dry_run);
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status) == 0 &&
+		    (p->was_ending || p->sup->dry_run);
+	return p->was_ending &&
+	    (WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGTERM);
 }
 
 static void

@@ -96,7 +96,7 @@ back_from_death(struct restart *r, uint64_t now_ms, uint32_t random)
 static enum restart_action
 ended(struct restart *r, uint64_t now_ms, uint32_t random)
 {
-	if (r->stopping)
+	if (r->stopping || r->once)
 		return down(r, now_ms, random);
 	if (r->again)
 		return spawn(r, now_ms, random);

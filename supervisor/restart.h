@@ -50,6 +50,7 @@ struct restart {
 	/* The first delay and the longest, 1 ms.. ; may be changed any time. */
 	uint64_t delay_min_ms;
 	uint64_t delay_max_ms;
+	bool once; /* a dry run: it is not started again */
 	enum worker_state state;
 	uint64_t delay_ms; /* before the next start, without jitter */
 	uint64_t deadline_ms; /* for RESTART_TIMER, or RESTART_NEVER */

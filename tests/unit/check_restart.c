@@ -192,6 +192,20 @@ START_TEST(stop_ends_the_back_off)
 }
 END_TEST
 
+static const struct step once[] = {
+	{ 0, RESTART_START, RESTART_DO_SPAWN, WORKER_STARTING, 10000 },
+	{ 1, RESTART_EXIT, RESTART_DO_NOTHING, WORKER_DOWN, NEVER },
+};
+
+START_TEST(once_is_once)
+{
+	struct restart r = fresh();
+
+	r.once = true;
+	RUN(&r, once);
+}
+END_TEST
+
 static const struct refused {
 	enum restart_event first;
 	enum restart_event second;
@@ -245,6 +259,7 @@ main(void)
 	tcase_add_test(t, reload_waits_for_nothing);
 	tcase_add_test(t, stop_is_for_good);
 	tcase_add_test(t, stop_ends_the_back_off);
+	tcase_add_test(t, once_is_once);
 	tcase_add_loop_test(t, nonsense_is_the_end, 0,
 	    sizeof(refused) / sizeof(*refused));
 	tcase_add_test(t, delays_stay_sane);
