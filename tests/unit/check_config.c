@@ -800,6 +800,15 @@ static const struct {
 	{ "sandbox = strict", 0, true },
 };
 
+static enum option
+changed(const char *line)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(line, " "), line);
+	return option_by_name(name);
+}
+
 START_TEST(tells_whose_slice_changed)
 {
 	struct config *old = load_good(&(struct given){ .file = NULL });
