@@ -53,10 +53,13 @@ fail(struct loader *l, enum option opt, const char *why)
 static void
 warn_no_effect(struct loader *l, enum option opt, const char *why)
 {
+	/* Of the sources only a variable does not say the option's name. */
+	bool env = l->c->source[opt].from == CONFIG_ENV;
 	char at[CONFIG_WHERE];
 
-	config_warning(l->r, "%s: no effect: %s", config_where(l->c, opt, at),
-	    why);
+	config_warning(l->r, "%s: %s%shas no effect: %s",
+	    config_where(l->c, opt, at), env ? name_of(opt) : "",
+	    env ? " " : "", why);
 }
 
 /* ---- order ---- */

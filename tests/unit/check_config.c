@@ -443,26 +443,28 @@ static const struct {
 	    NULL },
 	{ { .flags = { "--kubelet-api=file:///p.json" } }, NULL },
 	{ { .flags = { "--bind-address=:8501" } },
-	    "--bind-address: no effect: sidecars are not served by this "
+	    "--bind-address: has no effect: sidecars are not served by this "
 	    "version" },
 	{ { .env = { "PPROF_BIND_ADDRESS=:6060" } },
-	    "environment PPROF_BIND_ADDRESS: no effect: there is no Go "
+	    "environment PPROF_BIND_ADDRESS: pprof-bind-address has no effect: "
+	    "there is no Go "
 	    "runtime to profile" },
 	{ { .flags = { "--kubelet-ca=/ca" } },
-	    "--kubelet-ca: no effect: kubelet-api is not https" },
+	    "--kubelet-ca: has no effect: kubelet-api is not https" },
 	{ { .flags = { "--kubelet-ca=/ca", "--kubelet-api=https://a/pods",
 		"--kubelet-api-insecure-skip-verify" } },
-	    "--kubelet-ca: no effect: kubelet-api-insecure-skip-verify is "
+	    "--kubelet-ca: has no effect: kubelet-api-insecure-skip-verify is "
 	    "on" },
 	{ { .flags = { "--kubelet-token-file=/t" } },
 	    "--kubelet-token-file: kubelet-api is http: the token goes over "
 	    "the network in the clear" },
 	{ { .flags = { "--kubelet-token-file=/t", "--kubelet-api=file:///p" } },
-	    "--kubelet-token-file: no effect: kubelet-api is a file" },
+	    "--kubelet-token-file: has no effect: kubelet-api is a file" },
 	{ { .flags = { "--kubelet-api=http://a:10255" } },
 	    "--kubelet-api: has no path; a kubelet lists its pods at /pods" },
 	{ { .env = { "CONSUL_CACERT=/ca" } },
-	    "environment CONSUL_CACERT: no effect: consul-addr is not "
+	    "environment CONSUL_CACERT: consul-ca has no effect: consul-addr "
+	    "is not "
 	    "https" },
 	{ { .env = { "CONSUL_CACERT=/ca", "CONSUL_HTTP_SSL=1" } }, NULL },
 	{ { .env = { "CONSUL_HTTP_AUTH=u:p" } },
@@ -513,7 +515,7 @@ START_TEST(tells_all_errors_at_once)
 	fclose(f);
 	ck_assert_ptr_nonnull(strstr(text, "katalogd: --bogus: unknown"));
 	ck_assert_ptr_nonnull(strstr(text,
-	    "katalogd: warning: environment CONSUL_CACERT: no effect"));
+	    "katalogd: warning: environment CONSUL_CACERT: consul-ca has no"));
 	free(text);
 	config_report_free(&r);
 }
@@ -821,6 +823,9 @@ START_TEST(tells_whose_slice_changed)
 	ck_assert_uint_eq(r.count, changes[_i].warned);
 	ck_assert_uint_eq(r.errors, 0);
 	ck_assert_int_eq(has_line(next, changes[_i].line), !changes[_i].warned);
+	/* What stays has no source in the new file. */
+	ck_assert_int_eq(next->source[changed(changes[_i].line)].from,
+	    changes[_i].warned ? CONFIG_DEFAULT : CONFIG_FILE);
 	config_report_free(&r);
 	config_free(next);
 	config_free(old);
