@@ -705,8 +705,9 @@ name_unix(struct http_client *c)
  * is, the addresses given with it say.
  */
 static void
-name_tcp(struct http_client *c, const char *tls_name)
+name_tcp(struct http_client *c, const struct http_client_conf *conf)
 {
+	const char *tls_name = conf->tls_server_name;
 	const struct url *u = &c->conf.url;
 	char host[sizeof(u->host) + 2], name[sizeof(c->tls_name) + 2];
 	bool other = tls_name != NULL && *tls_name != '\0' &&
@@ -725,6 +726,8 @@ name_tcp(struct http_client *c, const char *tls_name)
 	c->resolve = resolve_preload(&(struct resolve_conf){
 	    .base = c->conf.base,
 	    .host = u->host,
+	    .hosts = conf->hosts,
+	    .resolv_conf = conf->resolv_conf,
 	    .settled = on_change,
 	    .arg = c,
 	});
@@ -775,7 +778,7 @@ http_client_preload(const struct http_client_conf *conf, bool *dns)
 	if (is_unix(c))
 		name_unix(c);
 	else
-		name_tcp(c, conf->tls_server_name);
+		name_tcp(c, conf);
 	open_curl(c);
 	http_client_token_header(c, "Authorization: Bearer ");
 	*dns = c->resolve != NULL && resolve_uses_dns(c->resolve);

@@ -21,6 +21,8 @@ struct http_client_conf {
 	struct url url; /* scheme, host, port: the server */
 	const char *what; /* for messages: "kubelet", "consul" */
 	const char *tls_server_name; /* NULL or "": the host of the URL */
+	const char *hosts; /* NULL: /etc/hosts; another for tests */
+	const char *resolv_conf; /* NULL: /etc/resolv.conf */
 	bool insecure; /* no verification of the certificate */
 	unsigned max_connections; /* at once; further requests wait */
 	/* unix:// only: called when a connection is wanted in advance;

@@ -59,6 +59,12 @@ struct resolve {
 	char list[LIST_CAP];
 };
 
+static uint64_t
+now_ms(const struct resolve *r)
+{
+	return r->conf.now_ms != NULL ? r->conf.now_ms() : clock_ms();
+}
+
 static void
 list_add(char *list, int af, const void *address)
 {
@@ -280,9 +286,9 @@ lookup_end(struct lookup *l)
 		strlcat(list, ",", sizeof(list));
 	strlcat(list, l->v4.list, sizeof(list));
 	if (list[0] != '\0')
-		lookup_succeeded(r, list, l->ttl_s, clock_ms());
+		lookup_succeeded(r, list, l->ttl_s, now_ms(r));
 	else
-		lookup_failed(r, lookup_error(l), clock_ms());
+		lookup_failed(r, lookup_error(l), now_ms(r));
 	free(l);
 	r->conf.settled(r->conf.arg);
 }
@@ -354,14 +360,14 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	/* The lookup goes on: a late answer is still taken. */
-	lookup_failed(r, DNS_ERR_TIMEOUT, clock_ms());
+	lookup_failed(r, DNS_ERR_TIMEOUT, now_ms(r));
 	r->conf.settled(r->conf.arg);
 }
 
 enum resolve_state
 resolve_state(struct resolve *r)
 {
-	uint64_t now = clock_ms();
+	uint64_t now = now_ms(r);
 
 	if (now < r->expires_ms)
 		return RESOLVE_READY;
@@ -376,7 +382,7 @@ resolve_state(struct resolve *r)
 void
 resolve_doubt(struct resolve *r)
 {
-	uint64_t now = clock_ms();
+	uint64_t now = now_ms(r);
 
 	if (r->dns != NULL && r->lookup == NULL && now >= r->not_before_ms)
 		r->expires_ms = 0;

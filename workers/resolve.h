@@ -19,6 +19,7 @@
 
 #include <event2/event.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct resolve;
 
@@ -27,6 +28,7 @@ struct resolve_conf {
 	const char *host; /* a name, or an IP address without brackets */
 	const char *hosts; /* NULL: /etc/hosts */
 	const char *resolv_conf; /* NULL: /etc/resolv.conf */
+	uint64_t (*now_ms)(void); /* NULL: clock_ms() */
 	/* A lookup has ended, well or not. Never from inside a call. */
 	void (*settled)(void *arg);
 	void *arg;

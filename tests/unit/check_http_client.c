@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "tests/unit/dns_peer.h"
 #include "tests/unit/http_peer.h"
 #include "workers/http_client.h"
 
@@ -621,6 +622,108 @@ START_TEST(failing_starves_nobody)
 }
 END_TEST
 
+/* ---- names --------------------------------------------------------------- */
+
+/* 127.0.0.3 is the loopback too, but nobody listens there. */
+static const struct dns_record elsewhere[] = {
+	{ "web.test", "127.0.0.3", 60, 0 },
+	{ NULL, NULL, 0, 0 },
+};
+
+static const struct dns_record right[] = {
+	{ "web.test", "127.0.0.1", 60, 0 },
+	{ NULL, NULL, 0, 0 },
+};
+
+static struct dns_peer *dns_peer;
+static char resolv_conf[] = "/tmp/check_http_client.XXXXXX";
+
+static void
+setup_names(void)
+{
+	struct http_client_conf conf;
+	int fd = mkstemp(resolv_conf);
+	bool dns;
+
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+	setup();
+	http_client_free(client);
+	dns_peer = dns_peer_new(base, elsewhere);
+	dns_peer_write_conf(dns_peer, resolv_conf, "options timeout:1\n");
+	conf = client_conf();
+	strlcpy(conf.url.host, "web.test", sizeof(conf.url.host));
+	conf.url.host_is_ip = false;
+	conf.hosts = "/dev/null";
+	conf.resolv_conf = resolv_conf;
+	client = http_client_preload(&conf, &dns);
+	ck_assert(dns);
+	unlink(resolv_conf);
+}
+
+static void
+teardown_names(void)
+{
+	dns_peer_free(dns_peer);
+	dns_peer = NULL;
+	teardown();
+}
+
+START_TEST(names_are_looked_up)
+{
+	dns_peer_set(dns_peer, right);
+	for (unsigned i = 0; i < 3; i++) {
+		get("/ok");
+		await(&got.done, i + 1);
+		ck_assert_str_eq(got.error, "");
+	}
+	ck_assert_ptr_nonnull(
+	    strstr(http_peer_seen(peer)->head, "\r\nHost: web.test:"));
+	ck_assert_uint_eq(http_peer_seen(peer)->accepted, 1);
+	ck_assert_uint_eq(dns_peer_asked(dns_peer), 2);
+}
+END_TEST
+
+START_TEST(names_are_looked_up_again_where_nobody_answers)
+{
+	unsigned n = 1;
+
+	get("/ok");
+	await(&got.done, n);
+	ck_assert_ptr_nonnull(strstr(got.error, "Connection refused"));
+	dns_peer_set(dns_peer, right);
+	while (got.status != 200 && n < 1000000) {
+		get("/ok");
+		await(&got.done, ++n);
+	}
+	ck_assert_str_eq(got.error, "");
+}
+END_TEST
+
+START_TEST(names_that_are_missing_are_told)
+{
+	dns_peer_set(dns_peer, elsewhere + 1);
+	get("/ok");
+	get("/ok");
+	await(&got.done, 2);
+	ck_assert_str_eq(got.error, "look up web.test: name does not exist");
+	ck_assert_uint_eq(dns_peer_asked(dns_peer), 2);
+}
+END_TEST
+
+START_TEST(names_without_answer_time_out)
+{
+	struct http_request_conf conf = conf_of("GET", "/ok");
+
+	dns_peer_set(dns_peer, NULL);
+	conf.timeout_ms = 50;
+	http_client_request(client, &conf);
+	await(&got.done, 1);
+	ck_assert_str_eq(got.error,
+	    "timed out after 50ms (looking up web.test)");
+}
+END_TEST
+
 /* ---- https and unix ------------------------------------------------------ */
 
 START_TEST(tls_needs_a_ca)
@@ -806,6 +909,13 @@ static const TTest **tcp_tests[] = {
 	&tls_needs_a_ca,
 };
 
+static const TTest **name_tests[] = {
+	&names_are_looked_up,
+	&names_are_looked_up_again_where_nobody_answers,
+	&names_that_are_missing_are_told,
+	&names_without_answer_time_out,
+};
+
 static const TTest **unix_tests[] = {
 	&unix_connections_are_asked_for,
 	&unix_dead_connections_are_replaced,
@@ -815,12 +925,12 @@ static const TTest **unix_tests[] = {
 };
 
 static TCase *
-case_of(const char *name, void (*before)(void), const TTest **const *tests,
-    size_t ntests)
+case_of(const char *name, void (*before)(void), void (*after)(void),
+    const TTest **const *tests, size_t ntests)
 {
 	TCase *t = tcase_create(name);
 
-	tcase_add_checked_fixture(t, before, teardown);
+	tcase_add_checked_fixture(t, before, after);
 	tcase_set_timeout(t, 60);
 	for (size_t i = 0; i < ntests; i++)
 		tcase_add_test(t, *tests[i]);
@@ -835,10 +945,13 @@ main(void)
 	int failed;
 
 	suite_add_tcase(s,
-	    case_of("tcp", setup, tcp_tests,
+	    case_of("tcp", setup, teardown, tcp_tests,
 		sizeof(tcp_tests) / sizeof(*tcp_tests)));
 	suite_add_tcase(s,
-	    case_of("unix", setup_unix, unix_tests,
+	    case_of("names", setup_names, teardown_names, name_tests,
+		sizeof(name_tests) / sizeof(*name_tests)));
+	suite_add_tcase(s,
+	    case_of("unix", setup_unix, teardown, unix_tests,
 		sizeof(unix_tests) / sizeof(*unix_tests)));
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
