@@ -147,7 +147,7 @@ static const char *
 line_problem(const char *line, size_t len)
 {
 	if (memchr(line, '\0', len) != NULL)
-		return "a NUL byte; line ignored";
+		return "a NUL byte in the line";
 	if (len > LINE_MAX_BYTES)
 		return "line too long";
 	return NULL;
@@ -160,14 +160,17 @@ read_line(struct reader *rd, char *line, size_t len)
 	const char *why = line_problem(line, len);
 	char *eq;
 
-	line = trim(line);
-	if (why == NULL && (*line == '\0' || *line == '#'))
-		return;
-	eq = strchr(line, '=');
-	if (why == NULL && eq == NULL)
-		why = "not of the form name = value";
 	if (why != NULL) {
 		config_error(rd->l->r, "%s:%u: %s", rd->path, rd->line, why);
+		return;
+	}
+	line = trim(line);
+	if (*line == '\0' || *line == '#')
+		return;
+	if ((eq = strchr(line, '=')) == NULL) {
+		config_error(rd->l->r,
+		    "%s:%u: \"%.40s\": not of the form name = value", rd->path,
+		    rd->line, line);
 		return;
 	}
 	*eq = '\0';

@@ -348,7 +348,8 @@ static const struct {
 	    "%F:1: config can only be given as a flag" },
 	{ { .file = "log-level = info\n\nlog-level = info\n" },
 	    "%F:3: log-level stands there twice, first in line 1" },
-	{ { .file = "log-level\n" }, "%F:1: not of the form name = value" },
+	{ { .file = "log-level\n" },
+	    "%F:1: \"log-level\": not of the form name = value" },
 	{ { .file = "= info\n" }, "%F:1: no option is called \"\"" },
 	{ { .flags = { "--kubelet-ap=x" } },
 	    "--kubelet-ap: unknown option; did you mean --kubelet-api?" },
@@ -563,8 +564,9 @@ START_TEST(hostile_files_are_refused)
 	static const char start[] = "\n\0= x\n";
 	char *big = malloc(2 << 20);
 
-	assert_file_refused(nul, sizeof(nul) - 1, ":1: a NUL byte");
-	assert_file_refused(start, sizeof(start) - 1, ":2: a NUL byte");
+	assert_file_refused(nul, sizeof(nul) - 1, ":1: a NUL byte in the line");
+	assert_file_refused(start, sizeof(start) - 1,
+	    ":2: a NUL byte in the line");
 	memset(big, 'x', 2 << 20);
 	assert_file_refused(big, 5000, ":1: line too long");
 	memcpy(big, "node-name = ", 12);
