@@ -309,6 +309,8 @@ do_spawn(struct proc *p)
 
 	forget_last(p);
 	if (!spawn_worker(dir, name, keep_stdout, &sp)) {
+		if (p->sup->dry_run)
+			fatal("cannot start %s/%s", dir, name);
 		log_warn("cannot start %s/%s; tried again", dir, name);
 		proc_event(p, RESTART_EXIT);
 		return;

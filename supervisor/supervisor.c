@@ -119,7 +119,7 @@ on_stop(evutil_socket_t sig, short what, void *arg)
 	if (sup->stopping)
 		stop_now(sup);
 	else
-		stop_begin(sup, EXIT_SUCCESS);
+		stop_begin(sup, sup->dry_run ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
 static void
