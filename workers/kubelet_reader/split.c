@@ -202,9 +202,10 @@ take_name(struct split *s)
 	if (strchr(s->word, '\\') != NULL)
 		return stop(s, "an escape in a name of the list");
 	for (size_t i = 0; i < s->nnames; i++) {
-		if (strcmp(s->names[i], s->word) == 0)
-			return refuse(s->refusal, "%s stands in the list twice",
-			    s->word);
+		if (strcmp(s->names[i], s->word) != 0)
+			continue;
+		refuse(s->refusal, "%s stands in the list twice", s->word);
+		return here(s);
 	}
 	if (s->nnames == MEMBERS)
 		return stop(s, "too many members in the list");
