@@ -155,13 +155,16 @@ START_TEST(the_environment_is_taken)
 }
 END_TEST
 
+/* A path of more than sun_path has, with its NUL. */
+#define TEN      "0123456789"
+#define TOO_LONG "/" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+
 static const char *const bad_names[] = {
 	"relative",
 	"@",
 	"/",
 	"vsock:1:2",
-	"/0123456789012345678901234567890123456789012345678901234567890123456"
-	"78901234567890123456789012345678901234567890123456789",
+	TOO_LONG,
 };
 
 START_TEST(bad_names_are_refused)
