@@ -108,14 +108,14 @@ loopback(uint16_t port)
 static int
 work_memory(void)
 {
-	char *p = malloc(64 * MIB);
+	char *p = malloc(64 * MIB), *more;
 
 	if (p == NULL)
 		return errno;
 	memset(p, 1, 64 * MIB);
-	p = realloc(p, 128 * MIB);
-	free(p);
-	return p == NULL ? ENOMEM : 0;
+	more = realloc(p, 128 * MIB);
+	free(more != NULL ? more : p);
+	return more == NULL ? ENOMEM : 0;
 }
 
 static int
@@ -297,7 +297,11 @@ too_many_files(void)
 static int
 too_much_memory(void)
 {
-	return malloc(2 * AS_BYTES) == NULL ? errno : 0;
+	char *volatile p = malloc(2 * AS_BYTES);
+	int error = p == NULL ? errno : 0;
+
+	free(p);
+	return error;
 }
 
 /* ---- network -------------------------------------------------------------- */
