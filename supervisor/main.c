@@ -9,9 +9,6 @@
 #include "supervisor/logsink.h"
 #include "supervisor/supervisor.h"
 
-/* Of wrong flags and files, as for all programs that check them. */
-#define EXIT_USAGE 2
-
 /*
  * A descriptor 0, 1 or 2 that is closed would be given to a socket, and log
  * lines would go there. True if it was 2.
@@ -77,7 +74,7 @@ main(int argc, char **argv)
 	logsink_init(&log, fill_standard_descriptors());
 	c = load(&in);
 	if (c == NULL)
-		return EXIT_USAGE;
+		return EXIT_FAILURE;
 	if (answer(c)) {
 		config_free(c);
 		return EXIT_SUCCESS;
