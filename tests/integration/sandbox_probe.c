@@ -114,8 +114,12 @@ work_memory(void)
 		return errno;
 	memset(p, 1, 64 * MIB);
 	more = realloc(p, 128 * MIB);
-	free(more != NULL ? more : p);
-	return more == NULL ? ENOMEM : 0;
+	if (more == NULL) {
+		free(p);
+		return ENOMEM;
+	}
+	free(more);
+	return 0;
 }
 
 static int
