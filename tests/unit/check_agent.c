@@ -98,8 +98,8 @@ static const struct step busy[] = {
 	{ 3000, NOTHING, true, true, 3000 },
 	{ 3000, BEGIN, false, true, 3000 },
 	{ 3000, READ_OK, false, true, 63000 },
-	{ 3000, HOLD_LONG, false, false, 63000 },
-	{ 32999, NOTHING, false, false, 63000 },
+	{ 3000, HOLD_LONG, false, false, 33000 },
+	{ 32999, NOTHING, false, false, 33000 },
 	{ 33000, NOTHING, false, true, 63000 },
 };
 
@@ -177,7 +177,7 @@ run(const struct step *steps, size_t n)
 		    "step %zu: may be written to", i);
 		if (a.reading)
 			continue;
-		next = agent_next(&a) - START;
+		next = agent_next(&a, now) - START;
 		ck_assert_msg(next >= s->next &&
 			next <= s->next + (s->next - s->at) / 3 + 1,
 		    "step %zu: next at %llu", i, (unsigned long long)next);

@@ -25,11 +25,11 @@ agent_may_write(const struct agent *a, uint64_t now)
 }
 
 uint64_t
-agent_next(const struct agent *a)
+agent_next(const struct agent *a, uint64_t now)
 {
-	if (a->reading)
+	if (now < a->hold_until)
 		return a->hold_until;
-	return a->read_at > a->hold_until ? a->read_at : a->hold_until;
+	return a->reading ? UINT64_MAX : a->read_at;
 }
 
 static uint64_t

@@ -43,8 +43,8 @@ void agent_init(struct agent *a, uint64_t resync_ms, uint64_t seed,
 
 bool agent_wants_read(const struct agent *a, uint64_t now);
 bool agent_may_write(const struct agent *a, uint64_t now);
-/* When either may change by itself; UINT64_MAX: not before an event. */
-uint64_t agent_next(const struct agent *a);
+/* When either turns true by itself; UINT64_MAX: not before an event. */
+uint64_t agent_next(const struct agent *a, uint64_t now);
 
 void agent_read_begin(struct agent *a);
 void agent_read_ok(struct agent *a, uint64_t now);

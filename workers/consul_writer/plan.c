@@ -1,6 +1,7 @@
 #include "workers/consul_writer/plan.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/log.h"
 #include "workers/consul_writer/item.h"
@@ -335,10 +336,12 @@ static const bool is_no_fault[PLAN_RESULTS] = {
 	[PLAN_BUSY] = true,
 };
 
-static void
+static bool
 item_failed(struct plan *p, struct plan_item *it, enum plan_result r,
     const char *text, uint64_t now)
 {
+	bool news = it->error == NULL || strcmp(it->error, text) != 0;
+
 	if (!is_no_fault[r])
 		it->failures++;
 	/* Registered again at once, unless that does not help. */
@@ -348,12 +351,15 @@ item_failed(struct plan *p, struct plan_item *it, enum plan_result r,
 	if (is_open[r])
 		item_state(p, it, ACTUAL_UNKNOWN);
 	item_result(p, it, r, text);
+	return news;
 }
 
-void
+bool
 plan_done(struct plan *p, struct plan_item *it, enum plan_result r,
     const char *text, uint64_t now)
 {
+	bool news = false;
+
 	it->in_flight = false;
 	it->stamp = ++p->stamp;
 	p->in_flight--;
@@ -361,8 +367,9 @@ plan_done(struct plan *p, struct plan_item *it, enum plan_result r,
 	if (r == PLAN_DONE || (r == PLAN_GONE && it->op == PLAN_DEREGISTER))
 		item_done(p, it, now);
 	else
-		item_failed(p, it, r, text, now);
+		news = item_failed(p, it, r, text, now);
 	item_settle(p, it, now);
+	return news;
 }
 
 static bool

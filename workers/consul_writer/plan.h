@@ -99,8 +99,11 @@ enum plan_result {
 	PLAN_RESULTS
 };
 
-/* The end of a write; text says why it failed ("" for PLAN_DONE). */
-void plan_done(struct plan *p, struct plan_item *it, enum plan_result r,
+/*
+ * The end of a write; text says why it failed ("" for PLAN_DONE). True if it
+ * failed otherwise than the service's last write did.
+ */
+bool plan_done(struct plan *p, struct plan_item *it, enum plan_result r,
     const char *text, uint64_t now);
 /* Something changed (a token): what failed is tried again at once. */
 void plan_retry(struct plan *p, uint64_t now);

@@ -1,0 +1,61 @@
+/*
+ * The writer: asks the agent what it has, and sends it what the plan says,
+ * several requests at once. The shell around plan.h and agent.h: it owns the
+ * clock, the timer, the requests and what is said about them.
+ */
+#ifndef WRITER_H
+#define WRITER_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/metrics.h"
+#include "common/proto.h"
+#include "common/service.h"
+#include "workers/http_client.h"
+
+struct writer;
+
+/* Strings and pointers stay the caller's, for the writer's life. */
+struct writer_conf {
+	struct event_base *base;
+	struct http_client *client;
+	struct metrics *metrics;
+	const char *server; /* for messages */
+	const char *prefix; /* of the paths: "", or "/x" without an end slash */
+	const char *namespace; /* "": none */
+	uint64_t timeout_ms; /* of one request */
+	uint64_t resync_ms;
+	uint64_t stale_after_ms;
+	uint64_t deregister_ms; /* 0: off */
+	uint64_t seed; /* for what is to look random */
+	unsigned concurrency; /* writes at once */
+	/* As struct plan_conf has them. */
+	void (*report)(const struct service_report *r, void *arg);
+	void (*gone)(const char *id, void *arg);
+	/* How it goes, often; synced stays true once it was. */
+	void (*health)(enum health h, bool synced, const char *text, void *arg);
+	/* After writer_stop(): nothing is under way any more. */
+	void (*stopped)(void *arg);
+	void *arg;
+};
+
+struct writer *writer_new(const struct writer_conf *conf);
+/* Ends what is under way without waiting. */
+void writer_free(struct writer *w);
+
+/* The desired state, see plan.h. s is the writer's from now on. */
+void writer_want(struct writer *w, struct service *s);
+void writer_drop(struct writer *w, const char *id, bool named);
+void writer_synced(struct writer *w, bool new_epoch);
+void writer_fresh(struct writer *w, uint64_t read_at, bool confirmed);
+
+/* From now on requests go out. */
+void writer_start(struct writer *w);
+/* A new token or certificate: what failed may work now. */
+void writer_retry(struct writer *w);
+/* No new requests; stopped() once the writes under way ended, or in 2 s. */
+void writer_stop(struct writer *w);
+
+#endif
