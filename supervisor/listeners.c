@@ -257,14 +257,43 @@ is_as(const struct listener *l, const char *address)
 	return strcmp(l->address, address) == 0;
 }
 
+static uint16_t
+port_of(const char *address)
+{
+	char host[256];
+	uint16_t port = 0;
+
+	if (address == NULL ||
+	    !url_parse_listen(address, host, sizeof(host), &port))
+		return 0;
+	return port;
+}
+
+/*
+ * The same port of another address can't be had while the old socket listens,
+ * and http has that too: it stops listening for all who have it.
+ */
+static bool
+step_aside(const struct listener *l, const char *address)
+{
+	uint16_t port = port_of(address);
+
+	return port != 0 && port == port_of(l->address) &&
+	    shutdown(l->fd, SHUT_RDWR) == 0;
+}
+
 /* The new one is there before the old one is given up. */
 static bool
 remake(struct listener *l, const struct listen_def *d, const char *address)
 {
 	struct listener new = { .fd = -1 };
+	bool aside = step_aside(l, address);
 
 	if (*address != '\0') {
-		if ((new.fd = d->make(address, &new)) == -1)
+		new.fd = d->make(address, &new);
+		if (new.fd == -1 && aside)
+			listen(l->fd, BACKLOG);
+		if (new.fd == -1)
 			return false;
 		new.address = xstrdup(address);
 	}

@@ -300,6 +300,10 @@ start(struct supervisor *sup)
 	logsink_target(&sup->logsink,
 	    settings_str(sup->config->settings, OPT_LOG_TARGET));
 	log_set_sink(own_line, &sup->logsink);
+	if (!sup->dry_run)
+		log_info("version %s: pods of %s go to %s", PACKAGE_VERSION,
+		    settings_str(sup->config->settings, OPT_KUBELET_API),
+		    settings_str(sup->config->settings, OPT_CONSUL_ADDR));
 	notify_open(&sup->notify);
 	add_signals(sup);
 	make_workers(sup);

@@ -238,19 +238,52 @@ START_TEST(tcp_says_its_port)
 }
 END_TEST
 
-START_TEST(a_bad_change_keeps_the_old_one)
+/* A socket that listens; port 0 becomes one of the kernel's choice. */
+static int
+take_port(uint32_t host, uint16_t *port)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+		.sin_addr.s_addr = htonl(host),
+		.sin_port = htons(*port) };
 	socklen_t len = sizeof(in);
-	int taken = socket(AF_INET, SOCK_STREAM, 0);
-	char address[32];
-	uint16_t port;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-	ck_assert_int_eq(bind(taken, (struct sockaddr *)&in, len), 0);
-	ck_assert_int_eq(listen(taken, 1), 0);
-	ck_assert_int_eq(getsockname(taken, (struct sockaddr *)&in, &len), 0);
-	snprintf(address, sizeof(address), "127.0.0.1:%u", ntohs(in.sin_port));
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&in, len), 0);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+	*port = ntohs(in.sin_port);
+	return fd;
+}
+
+START_TEST(the_same_port_of_another_address)
+{
+	char address[32], any[32];
+	uint16_t port = 0;
+	int https, taken;
+
+	close(take_port(INADDR_LOOPBACK, &port));
+	snprintf(address, sizeof(address), "127.0.0.1:%u", port);
+	snprintf(any, sizeof(any), ":%u", port);
+	ck_assert(configure(address, ""));
+	https = listeners_fd(&listeners, LISTEN_METRICS);
+	taken = take_port(INADDR_LOOPBACK + 1, &port);
+	ck_assert(!configure(any, ""));
+	ck_assert_int_eq(connect_tcp(AF_INET, port), 0);
+	close(taken);
+	ck_assert(configure(any, ""));
+	ck_assert_uint_eq(changed, TCP);
+	ck_assert_int_eq(connect_tcp(AF_INET, port), 0);
+	close(https);
+}
+END_TEST
+
+START_TEST(a_bad_change_keeps_the_old_one)
+{
+	char address[32];
+	uint16_t port, other = 0;
+	int taken = take_port(INADDR_LOOPBACK, &other);
+
+	snprintf(address, sizeof(address), "127.0.0.1:%u", other);
 	ck_assert(configure("127.0.0.1:0", ""));
 	port = port_of_last_line();
 	ck_assert(!configure(address, ""));
@@ -276,6 +309,7 @@ main(void)
 	tcase_add_test(t, only_our_socket_is_removed);
 	tcase_add_loop_test(t, tcp_says_its_port, 0,
 	    sizeof(addresses) / sizeof(*addresses));
+	tcase_add_test(t, the_same_port_of_another_address);
 	tcase_add_test(t, a_bad_change_keeps_the_old_one);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);
