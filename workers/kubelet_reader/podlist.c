@@ -205,6 +205,7 @@ refuse_pod(struct podlist *l, const struct pod *pod, const char *why)
 static bool
 refuse_node(struct podlist *l, const struct pod *pod, const char *node)
 {
+	l->stats.wrong_node = true;
 	refuse(l->refusal,
 	    "it is of node \"%s\", not \"%s\"; "
 	    "is this the kubelet of this node, and not the apiserver?",

@@ -39,6 +39,7 @@ struct podlist_stats {
 	size_t parsed; /* pods of the last read */
 	size_t same; /* not parsed: known by their bytes */
 	bool ours_changed; /* a pod of ours came, went, or has other bytes */
+	bool wrong_node; /* why the list is refused */
 };
 
 /* secret: SPLIT_SECRET bytes; it, conf and r stay the caller's. */
