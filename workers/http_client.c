@@ -20,6 +20,7 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "workers/curl_loop.h"
+#include "workers/http_headers.h"
 #include "workers/http_transfer.h"
 #include "workers/resolve.h"
 
@@ -37,20 +38,12 @@
  */
 enum state { WAITING, RUNNING, ENDED, DELIVERED, CANCELLED };
 
-/* Header lines, shared by the requests that send the same ones. */
-struct header_set {
-	unsigned refs;
-	char *content_type; /* NULL: none is sent */
-	char *accept[2];
-	struct curl_slist *lines;
-};
-
 struct http_request {
 	TAILQ_ENTRY(http_request) next;
 	struct http_client *client;
 	struct http_request_conf conf; /* its texts are in text[] */
 	enum state state;
-	struct header_set *headers;
+	struct http_headers *headers;
 	struct http_transfer *transfer; /* from RUNNING to the end of done() */
 	unsigned blob_generation; /* that the transfer was made with */
 	unsigned starved; /* times that the pool had no live connection */
@@ -85,7 +78,7 @@ struct http_client {
 	char token_prefix[64];
 	struct blob blobs[HTTP_BLOB_MAX];
 	unsigned blob_generation; /* of those of TLS */
-	struct header_set *headers; /* those last used; NULL: none */
+	struct http_headers *headers; /* those last used; NULL: none */
 
 	struct curl_loop *loop;
 	struct http_transfer_conf transfer_conf;
@@ -106,107 +99,32 @@ struct http_client {
 /* ---- header lines ------------------------------------------------------ */
 
 static void
-header_set_unref(struct header_set *s)
+headers_forget(struct http_client *c)
 {
-	struct curl_slist *line;
-
-	if (s == NULL || --s->refs > 0)
-		return;
-	for (line = s->lines; line != NULL; line = line->next)
-		explicit_bzero(line->data, strlen(line->data));
-	curl_slist_free_all(s->lines);
-	free(s->content_type);
-	for (size_t i = 0; i < COUNT(s->accept); i++)
-		free(s->accept[i]);
-	free(s);
-}
-
-static void
-header_add(struct header_set *s, const char *name, const char *value)
-{
-	char *line;
-
-	if (asprintf(&line, "%s%s", name, value) < 0)
-		fatal("header line");
-	s->lines = curl_slist_append(s->lines, line);
-	if (s->lines == NULL)
-		fatalx("header line: out of memory");
-	freezero(line, strlen(line));
-}
-
-static char *
-copy_or_null(const char *s)
-{
-	return s != NULL ? xstrdup(s) : NULL;
-}
-
-static struct header_set *
-header_set_new(const struct http_client *c, const char *content_type,
-    const struct http_request_conf *conf)
-{
-	struct header_set *s = xcalloc(1, sizeof(*s));
-
-	s->refs = 1;
-	s->content_type = copy_or_null(content_type);
-	if (c->host_header[0] != '\0')
-		header_add(s, "Host: ", c->host_header);
-	if (c->blobs[HTTP_TOKEN].len > 0)
-		header_add(s, c->token_prefix, c->blobs[HTTP_TOKEN].data);
-	/* "Content-Type:" alone keeps curl from sending one of its own. */
-	if (content_type != NULL)
-		header_add(s, "Content-Type: ", content_type);
-	else
-		header_add(s, "Content-Type:", "");
-	/* A server may take its time to say that it wants a body. */
-	header_add(s, "Expect:", "");
-	for (size_t i = 0; i < COUNT(s->accept); i++) {
-		s->accept[i] = copy_or_null(conf->accept_headers[i]);
-		if (s->accept[i] != NULL)
-			header_add(s, s->accept[i], "");
-	}
-	return s;
-}
-
-static bool
-same(const char *a, const char *b)
-{
-	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
-static bool
-header_set_fits(const struct header_set *s, const char *content_type,
-    const struct http_request_conf *conf)
-{
-	if (s == NULL || !same(s->content_type, content_type))
-		return false;
-	for (size_t i = 0; i < COUNT(s->accept); i++)
-		if (!same(s->accept[i], conf->accept_headers[i]))
-			return false;
-	return true;
-}
-
-static struct header_set *
-header_set_of(struct http_client *c, const struct http_request_conf *conf)
-{
-	const char *type = conf->content_type;
-
-	if (type == NULL)
-		type = "application/json";
-	if (conf->body == NULL)
-		type = NULL;
-	if (!header_set_fits(c->headers, type, conf)) {
-		header_set_unref(c->headers);
-		c->headers = header_set_new(c, type, conf);
-	}
-	c->headers->refs++;
-	return c->headers;
-}
-
-static void
-header_sets_forget(struct http_client *c)
-{
-	header_set_unref(c->headers);
+	http_headers_unref(c->headers);
 	c->headers = NULL;
+}
+
+/* The lines of the last request do for most. */
+static struct http_headers *
+headers_of(struct http_client *c, const struct http_request_conf *conf)
+{
+	struct http_headers_conf lines = {
+		.host = c->host_header,
+		.token_prefix = c->token_prefix,
+		.token = c->blobs[HTTP_TOKEN].data,
+		.further = { conf->accept_headers[0], conf->accept_headers[1] },
+	};
+
+	if (conf->body != NULL)
+		lines.content_type = conf->content_type != NULL
+		    ? conf->content_type
+		    : "application/json";
+	if (!http_headers_fit(c->headers, &lines)) {
+		headers_forget(c);
+		c->headers = http_headers_new(&lines);
+	}
+	return http_headers_ref(c->headers);
 }
 
 /* ---- the pool of transfers --------------------------------------------- */
@@ -298,7 +216,7 @@ request_free(struct http_request *r)
 {
 	evtimer_del(&r->timeout);
 	request_drop_transfer(r);
-	header_set_unref(r->headers);
+	http_headers_unref(r->headers);
 	free(r->error);
 	free(r);
 }
@@ -377,7 +295,7 @@ request_start(struct http_request *r)
 	char map[sizeof(c->tls_name) + 1024];
 	struct http_transfer_request to = {
 		.conf = &r->conf,
-		.headers = r->headers->lines,
+		.headers = http_headers_lines(r->headers),
 		.user = r,
 	};
 
@@ -628,7 +546,7 @@ client_destroy(struct http_client *c)
 	discard_all(&c->waiting);
 	discard_all(&c->running);
 	discard_all(&c->ended);
-	header_sets_forget(c);
+	headers_forget(c);
 	transfers_forget(c);
 	curl_loop_free(c->loop);
 	resolve_free(c->resolve);
@@ -806,7 +724,7 @@ void
 http_client_token_header(struct http_client *c, const char *prefix)
 {
 	strlcpy(c->token_prefix, prefix, sizeof(c->token_prefix));
-	header_sets_forget(c);
+	headers_forget(c);
 }
 
 static bool
@@ -835,7 +753,7 @@ http_client_blob(struct http_client *c, enum http_client_blob which,
 		memcpy(b->data, text, len);
 	}
 	if (which == HTTP_TOKEN)
-		header_sets_forget(c);
+		headers_forget(c);
 	else
 		transfers_forget(c);
 }
@@ -869,7 +787,7 @@ request_new(struct http_client *c, const struct http_request_conf *conf)
 	r->conf.body_len = body_len;
 	if (conf->body != NULL)
 		r->conf.body = keep(&room, conf->body, body_len);
-	r->headers = header_set_of(c, conf);
+	r->headers = headers_of(c, conf);
 	r->asked_ms = clock_ms();
 	evtimer_assign(&r->timeout, c->conf.base, on_timeout, r);
 	return r;
