@@ -240,7 +240,7 @@ is_subdomain_of(const char *s, size_t len)
 	if (len > LIMIT_K8S_NAME)
 		return false;
 	for (;; s += n + 1, len -= n + 1) {
-		n = strcspn(s, "./");
+		n = strcspn(s, ".");
 		if (n > len)
 			n = len;
 		if (!is_made_of(s, n, len, LOWER DIGIT, LOWER DIGIT "-"))
