@@ -117,21 +117,24 @@ connect_unix(const char *path)
 static bool
 on_connect(struct proc *p, const struct msg *m)
 {
-	const char *addr =
-	    settings_str(p->sup->config->settings, OPT_CONSUL_ADDR);
 	struct log_once *problem = &p->sup->connect_problem;
-	size_t scheme = strlen("unix://");
+	struct url u;
 	int fd;
 
 	(void)m;
-	if (!p->def->connects || strncmp(addr, "unix://", scheme) != 0)
+	if (option_url(OPT_CONSUL_ADDR,
+		settings_str(p->sup->config->settings, OPT_CONSUL_ADDR),
+		&u) != NULL ||
+	    !p->def->connects || u.scheme != URL_UNIX)
 		return false;
-	fd = connect_unix(addr + scheme);
+	fd = connect_unix(u.path);
 	if (fd == -1)
-		log_once_warn(problem, "consul-addr %s: %s; tried again", addr,
-		    strerror(errno));
+		log_once_warn(problem,
+		    "consul-addr: connecting to %s: %s; "
+		    "tried again",
+		    u.path, strerror(errno));
 	else
-		log_once_clear(problem, "consul-addr %s: connected", addr);
+		log_once_clear(problem, "consul-addr: %s: connected", u.path);
 	channel_send(p->ch, MSG_CONNECTED, 0, NULL, 0, fd);
 	return true;
 }

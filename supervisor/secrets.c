@@ -348,12 +348,6 @@ secrets_check(struct secrets *s)
 	return changed;
 }
 
-static bool
-is_scheme(const char *url, const char *scheme)
-{
-	return strncmp(url, scheme, strlen(scheme)) == 0;
-}
-
 static const char *
 system_bundle(void)
 {
@@ -364,21 +358,19 @@ system_bundle(void)
 	return NULL;
 }
 
-/* NULL: there is to be none. */
+/* NULL: there is to be none. *u gets the URL that the blob is for. */
 static const char *
-path_of(const struct blob_def *d, const struct settings *s)
+path_of(const struct blob_def *d, const struct settings *s, struct url *u)
 {
-	const char *url = settings_str(s, d->url);
 	const char *path = settings_str(s, d->option);
 
-	if (d->option == OPT_KUBELET_API)
-		return is_scheme(path, "file://") ? path + strlen("file://")
-						  : NULL;
+	if (option_url(d->url, settings_str(s, d->url), u) != NULL)
+		return NULL;
+	if (d->option == d->url)
+		return u->scheme == URL_FILE ? u->path : NULL;
 	if (*path != '\0')
 		return path;
-	if (d->is_ca && is_scheme(url, "https://"))
-		return system_bundle();
-	return NULL;
+	return d->is_ca && u->scheme == URL_HTTPS ? system_bundle() : NULL;
 }
 
 static bool
@@ -428,7 +420,8 @@ set_text(struct blob *b, const char *text)
 static bool
 configure(struct blob *b, const struct blob_def *d, const struct config *c)
 {
-	bool changed = set_path(b, path_of(d, c->settings));
+	struct url u;
+	bool changed = set_path(b, path_of(d, c->settings, &u));
 
 	if (b->path != NULL && reread(b, d))
 		changed = true;

@@ -169,16 +169,25 @@ as_timeval(uint64_t ms)
 	};
 }
 
+static bool
+polls_file(const struct settings *s)
+{
+	struct url u;
+
+	return option_url(OPT_KUBELET_API, settings_str(s, OPT_KUBELET_API),
+		   &u) == NULL &&
+	    u.scheme == URL_FILE;
+}
+
 void
 supervisor_set_tick(struct supervisor *sup)
 {
 	const struct settings *s = sup->config->settings;
 	uint64_t ms = settings_u64(s, OPT_MIN_SYNC_INTERVAL);
-	bool polls_file =
-	    strncmp(settings_str(s, OPT_KUBELET_API), "file://", 7) == 0;
-	struct timeval tv =
-	    as_timeval(polls_file && ms < TICK_MS ? ms : TICK_MS);
+	struct timeval tv = as_timeval(TICK_MS);
 
+	if (ms < TICK_MS && polls_file(s))
+		tv = as_timeval(ms);
 	event_add(sup->tick, &tv);
 }
 
@@ -301,9 +310,7 @@ start(struct supervisor *sup)
 	    settings_str(sup->config->settings, OPT_LOG_TARGET));
 	log_set_sink(own_line, &sup->logsink);
 	if (!sup->dry_run)
-		log_info("version %s: pods of %s go to %s", PACKAGE_VERSION,
-		    settings_str(sup->config->settings, OPT_KUBELET_API),
-		    settings_str(sup->config->settings, OPT_CONSUL_ADDR));
+		log_info("version %s", PACKAGE_VERSION);
 	notify_open(&sup->notify);
 	add_signals(sup);
 	make_workers(sup);
