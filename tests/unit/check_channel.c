@@ -262,6 +262,34 @@ START_TEST(what_does_not_fit_waits_in_order)
 }
 END_TEST
 
+/* The generation of the next raw packet of a socket. */
+static uint64_t
+recv_generation(int sock)
+{
+	static uint8_t buf[LIMIT_PACKET];
+	struct msg m;
+
+	ck_assert_ptr_null(channel_recv_one(sock, ROLE_CONSUL_WRITER,
+	    ROLE_KUBELET_READER, buf, &m));
+	return m.generation;
+}
+
+START_TEST(nothing_overtakes_the_queue)
+{
+	int sock = link_raw(ROLE_CONSUL_WRITER, ROLE_KUBELET_READER);
+	unsigned n = put_until_queued(&b, 5000);
+
+	/* There is room again, but what waits goes first. */
+	for (unsigned i = 1; i < n; i++)
+		ck_assert_uint_eq(recv_generation(sock), i);
+	ck_assert(put(&b, n + 1, 0, 1));
+	RUN_UNTIL(b.drained == 1);
+	ck_assert_uint_eq(recv_generation(sock), n);
+	ck_assert_uint_eq(recv_generation(sock), n + 1);
+	close(sock);
+}
+END_TEST
+
 static int
 some_file(struct stat *st)
 {
@@ -561,6 +589,28 @@ START_TEST(sending_to_the_dead_is_no_crash)
 }
 END_TEST
 
+/* The peer lives, but what cannot be sent would be missing there. */
+START_TEST(a_send_that_fails_ends_it)
+{
+	int fds[2], small = 4096;
+
+	ck_assert(channel_pair(fds));
+	ck_assert_int_eq(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small,
+			     sizeof(small)),
+	    0);
+	a.ch = channel_new(base, fds[0], ROLE_KUBELET_READER,
+	    ROLE_CONSUL_WRITER, &ops, &a);
+	ck_assert_ptr_nonnull(a.ch);
+	ck_assert(put(&a, 1, 1, 100));
+	ck_assert(!put(&a, 2, 1, 50000));
+	ck_assert(!put(&a, 3, 1, 100));
+	ck_assert_uint_eq(a.closed, 0);
+	RUN_UNTIL(a.closed == 1);
+	ck_assert_str_eq(a.why, strerror(EMSGSIZE));
+	close(fds[1]);
+}
+END_TEST
+
 START_TEST(a_queue_ends_with_its_peer)
 {
 	link_up(ROLE_KUBELET_READER, ROLE_CONSUL_WRITER);
@@ -771,6 +821,7 @@ main(void)
 	tcase_add_test(t, messages_arrive_as_sent);
 	tcase_add_test(t, the_largest_message_passes);
 	tcase_add_test(t, what_does_not_fit_waits_in_order);
+	tcase_add_test(t, nothing_overtakes_the_queue);
 	tcase_add_test(t, descriptors_change_hands);
 	tcase_add_test(t, descriptors_wait_in_the_queue);
 	tcase_add_test(t, an_optional_descriptor_may_be_missing);
@@ -783,6 +834,7 @@ main(void)
 	tcase_add_test(t, the_end_of_a_peer_is_told_once);
 	tcase_add_test(t, last_words_are_heard);
 	tcase_add_test(t, sending_to_the_dead_is_no_crash);
+	tcase_add_test(t, a_send_that_fails_ends_it);
 	tcase_add_test(t, a_queue_ends_with_its_peer);
 	tcase_add_test(t, may_be_freed_in_message);
 	tcase_add_loop_test(t, may_be_freed_in_closed, 0, 2);

@@ -130,7 +130,9 @@ START_TEST(a_condition_is_said_when_it_changes)
 	struct log_once o = { 0 };
 
 	ck_assert(!log_once_clear(&o, "well"));
+	errno = EPIPE;
 	ck_assert(log_once_warn(&o, "down: %d", 1));
+	ck_assert_int_eq(errno, EPIPE);
 	ck_assert_int_eq(last.level, LOG_LVL_WARN);
 	ck_assert_str_eq(last.text, "down: 1");
 	for (int i = 0; i < 3; i++)
@@ -139,6 +141,7 @@ START_TEST(a_condition_is_said_when_it_changes)
 	ck_assert(log_once_warn(&o, "down: %d", 2));
 	ck_assert_uint_eq(o.repeats, 0);
 	ck_assert(log_once_clear(&o, "up"));
+	ck_assert_int_eq(errno, EPIPE);
 	ck_assert_int_eq(last.level, LOG_LVL_INFO);
 	ck_assert_str_eq(last.text, "up");
 	ck_assert(!log_once_clear(&o, "up"));
