@@ -20,6 +20,18 @@ START_TEST(each_reason_once)
 }
 END_TEST
 
+START_TEST(long_numbers_make_no_difference)
+{
+	struct outage o = { .reads = 0 };
+
+	ck_assert(outage_failed(&o, "status 401"));
+	ck_assert(outage_failed(&o, "status 403"));
+	ck_assert(outage_failed(&o, "closed with 4711 bytes left"));
+	ck_assert(!outage_failed(&o, "closed with 1048576 bytes left"));
+	ck_assert(outage_failed(&o, "closed with 1048576 bytes right"));
+}
+END_TEST
+
 START_TEST(not_without_end)
 {
 	struct outage o = { .reads = 0 };
@@ -44,6 +56,7 @@ main(void)
 	int failed;
 
 	tcase_add_test(t, each_reason_once);
+	tcase_add_test(t, long_numbers_make_no_difference);
 	tcase_add_test(t, not_without_end);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);

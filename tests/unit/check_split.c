@@ -238,7 +238,7 @@ add_pod(char *list, size_t cap, unsigned number, unsigned more)
 {
 	char pod[2048];
 
-	snprintf(pod, sizeof(pod), "%s{\"%0*u\":\"%0*u\"}",
+	snprintf(pod, sizeof(pod), "%s{\"%0*u\":\"%0*d\"}",
 	    list[strlen(list) - 1] == '}' ? "," : "", SPLIT_PREFIX, number,
 	    (int)more, 7);
 	strlcat(list, pod, cap);
@@ -421,8 +421,8 @@ endless(struct taker *t, const char *head, const char *again)
 	size_t len = strlen(again);
 
 	ck_assert(feed(t, head, strlen(head)));
-	while (feed(t, again, len))
-		continue;
+	while (feed(t, again, len)) {
+	}
 	return t->refusal.why;
 }
 
@@ -483,8 +483,8 @@ START_TEST(too_many_pods)
 
 	split_begin(s);
 	ck_assert(split_feed(s, HEAD "{}", strlen(HEAD "{}")));
-	while (split_feed(s, ",{}", 3))
-		continue;
+	while (split_feed(s, ",{}", 3)) {
+	}
 	ck_assert_str_eq(r.why, "too many pods");
 	ck_assert_uint_eq(n, LIMIT_PODS);
 	split_free(s);

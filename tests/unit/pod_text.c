@@ -17,8 +17,9 @@ text_of_file(const char *name)
 
 	snprintf(path, sizeof(path), "%s/%s", dir != NULL ? dir : "tests/data",
 	    name);
-	if ((f = fopen(path, "rb")) == NULL || fseek(f, 0, SEEK_END) != 0 ||
-	    (len = ftell(f)) < 0)
+	if ((f = fopen(path, "rb")) == NULL)
+		fatal("%s", path);
+	if (fseek(f, 0, SEEK_END) != 0 || (len = ftell(f)) < 0)
 		fatal("%s", path);
 	rewind(f);
 	t.len = (size_t)len;

@@ -129,13 +129,14 @@ trimmed(struct arena *a, const char *s, size_t len)
 const char *
 list_next(struct arena *a, const char **rest)
 {
-	const char *from, *item;
+	const char *from;
 
 	while (*(from = *rest) != '\0') {
 		size_t len = strcspn(from, ",");
+		const char *item = trimmed(a, from, len);
 
 		*rest = from + len + (from[len] == ',');
-		if (*(item = trimmed(a, from, len)) != '\0')
+		if (*item != '\0')
 			return item;
 	}
 	return NULL;

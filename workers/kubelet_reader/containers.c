@@ -26,7 +26,7 @@ is_dns_label(const char *s)
 {
 	size_t len = label_len(s);
 
-	return s[len] == '\0' && len <= LIMIT_K8S_NAMESPACE && is_label(s, len);
+	return len <= LIMIT_K8S_NAMESPACE && s[len] == '\0' && is_label(s, len);
 }
 
 bool

@@ -19,7 +19,10 @@ struct outage {
 	uint64_t reads; /* that failed, one after another */
 };
 
-/* A read failed; true if the reason was not said in this outage. */
+/*
+ * A read failed; true if the reason was not said in this outage. Numbers of
+ * four digits and more make no difference.
+ */
 bool outage_failed(struct outage *o, const char *why);
 /* A read went well; how many had failed before it. */
 uint64_t outage_ended(struct outage *o);

@@ -169,26 +169,36 @@ static const struct podlist_ops list_ops = {
 	.notice = on_notice,
 };
 
+static void
+say_waits(struct reader *rd, const struct guard_list *list)
+{
+	char later[DURATION_TEXT];
+
+	if (rd->waits_said)
+		return;
+	rd->waits_said = true;
+	log_info("kubelet %s: %zu pods, %zu of the %zu before are not among "
+		 "them; nothing changes until a second read, %s later, says "
+		 "the same",
+	    source_name(rd->source), list->pods, list->pods_lost,
+	    podlist_pods(rd->list),
+	    duration_format(interval_steady(&rd->interval), later));
+}
+
 static bool
 counts(struct reader *rd, const struct guard_list *list)
 {
-	const uint64_t steady = interval_steady(&rd->interval);
-	char again[DURATION_TEXT];
+	enum guard_verdict verdict = GUARD_COUNTS;
 
-	if (rd->dry_run ||
-	    guard_look(&rd->guard, list, rd->began, steady,
-		rd->interval.min_ms) == GUARD_COUNTS) {
+	if (!rd->dry_run)
+		verdict = guard_look(&rd->guard, list, rd->began,
+		    interval_steady(&rd->interval), rd->interval.min_ms);
+	if (verdict == GUARD_COUNTS) {
 		rd->waits_said = false;
 		return true;
 	}
 	metric_inc(&rd->w->metrics, M_ERR_KUBELET_GUARD);
-	if (!rd->waits_said)
-		log_info("kubelet %s: %zu pods, %zu of the %zu before are not "
-			 "among them; nothing changes until a second read, %s "
-			 "later, says the same",
-		    source_name(rd->source), list->pods, list->pods_lost,
-		    podlist_pods(rd->list), duration_format(steady, again));
-	rd->waits_said = true;
+	say_waits(rd, list);
 	return false;
 }
 
