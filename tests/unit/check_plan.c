@@ -474,7 +474,7 @@ START_TEST(refreshes_in_time)
 	settle_a();
 	/* Whoever wrote it last may have done so 70 % of the TTL ago. */
 	last = refresh_at();
-	ck_assert_uint_le(last - start, TTL * 20 / 100);
+	ck_assert_uint_le(last - start, TTL * 10 / 100);
 	for (int i = 0; i < 100; i++) {
 		fresh(true);
 		at = refresh_at();

@@ -145,12 +145,18 @@ needed_op(const struct plan *p, const struct plan_item *it)
 	return present(it) && may_delete(p, it) ? PLAN_DEREGISTER : PLAN_OPS;
 }
 
-void
-item_refresh_in(struct plan_item *it, uint64_t ttl_ms, const struct window *win,
-    uint64_t now)
+uint64_t
+item_seed(const struct plan *p, const struct plan_item *it)
 {
-	it->refresh_at = now +
-	    schedule_refresh_ms(ttl_ms, win, schedule_seed(it->id, it->rounds));
+	return schedule_seed(it->id, p->conf.seed + p->stamp);
+}
+
+void
+item_refresh_in(const struct plan *p, struct plan_item *it, uint64_t ttl_ms,
+    const struct window *win, uint64_t now)
+{
+	it->refresh_at =
+	    now + schedule_refresh_ms(ttl_ms, win, item_seed(p, it));
 }
 
 static void
@@ -160,7 +166,7 @@ item_place(struct plan *p, struct plan_item *it, enum plan_op op, uint64_t now)
 
 	if (op == PLAN_REFRESH) {
 		if (it->refresh_at == 0)
-			item_refresh_in(it, it->want->ttl_ms, &window_found,
+			item_refresh_in(p, it, it->want->ttl_ms, &window_found,
 			    now);
 		at = it->refresh_at > at ? it->refresh_at : at;
 	}

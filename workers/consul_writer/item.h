@@ -41,7 +41,6 @@ struct plan_item {
 	uint64_t sent_ttl_ms;
 
 	uint64_t refresh_at; /* 0: never written by this process */
-	uint64_t rounds; /* writes that went well */
 	uint64_t retry_at;
 	unsigned failures;
 	enum plan_result result; /* of the last write */
@@ -95,8 +94,9 @@ void item_result(struct plan *p, struct plan_item *it, enum plan_result r,
     const char *text);
 
 /* Sets the time of its next refresh, the last write being now. */
-void item_refresh_in(struct plan_item *it, uint64_t ttl_ms,
-    const struct window *win, uint64_t now);
+void item_refresh_in(const struct plan *p, struct plan_item *it,
+    uint64_t ttl_ms, const struct window *win, uint64_t now);
+uint64_t item_seed(const struct plan *p, const struct plan_item *it);
 
 /*
  * After anything about an item changed: its place, the counts, its report.

@@ -282,7 +282,7 @@ static void
 done_update(struct plan *p, struct plan_item *it, uint64_t now)
 {
 	item_state(p, it, actual_of_status(it->sent_status));
-	item_refresh_in(it, it->sent_ttl_ms, &window_refresh, now);
+	item_refresh_in(p, it, it->sent_ttl_ms, &window_refresh, now);
 }
 
 /*
@@ -295,7 +295,7 @@ done_register(struct plan *p, struct plan_item *it, uint64_t now)
 	if (it->state < ACTUAL_PASSING)
 		item_state(p, it, actual_of_status(it->sent_status));
 	it->def = it->sent_def;
-	item_refresh_in(it, it->sent_ttl_ms, &window_registered, now);
+	item_refresh_in(p, it, it->sent_ttl_ms, &window_registered, now);
 }
 
 static void
@@ -318,7 +318,6 @@ item_done(struct plan *p, struct plan_item *it, uint64_t now)
 {
 	it->failures = 0;
 	it->retry_at = 0;
-	it->rounds++;
 	done_ops[it->op](p, it, now);
 	item_result(p, it, PLAN_DONE, "");
 }
@@ -347,7 +346,7 @@ item_failed(struct plan *p, struct plan_item *it, enum plan_result r,
 	/* Registered again at once, unless that does not help. */
 	it->retry_at = now +
 	    schedule_backoff_ms(it->failures - (r == PLAN_GONE), RETRY_MIN_MS,
-		RETRY_MAX_MS, schedule_seed(it->id, p->stamp));
+		RETRY_MAX_MS, item_seed(p, it));
 	if (is_open[r])
 		item_state(p, it, ACTUAL_UNKNOWN);
 	item_result(p, it, r, text);

@@ -27,6 +27,11 @@ struct plan_item;
 struct plan_conf {
 	uint64_t stale_after_ms;
 	/*
+	 * Another one in each process, so that the services that one did not
+	 * get to refresh before it died are not last in the next one too.
+	 */
+	uint64_t seed;
+	/*
 	 * Called when what a report says has changed, with gone when the
 	 * service is neither wanted nor there any more. *r is valid during
 	 * the call. They must not call the plan.

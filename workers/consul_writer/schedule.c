@@ -5,15 +5,15 @@
 
 const struct window window_refresh = { .from = 50, .to = 70 };
 const struct window window_registered = { .from = 10, .to = 70 };
-const struct window window_found = { .from = 0, .to = 20 };
+const struct window window_found = { .from = 0, .to = 10 };
 
 /* Seeds in steps of 1/PARTS. */
 #define PARTS 1024
 
 uint64_t
-schedule_seed(const char *id, uint64_t round)
+schedule_seed(const char *id, uint64_t salt)
 {
-	return XXH3_64bits_withSeed(id, strlen(id), round);
+	return XXH3_64bits_withSeed(id, strlen(id), salt);
 }
 
 uint64_t

@@ -22,12 +22,12 @@ extern const struct window window_refresh;
 extern const struct window window_registered;
 /*
  * The first one of a check that was found in the agent: another process may
- * have refreshed it up to 70 % of the TTL ago.
+ * have refreshed it up to 70 % of the TTL ago, and this one may not live long.
  */
 extern const struct window window_found;
 
-/* A seed for one service: the same for the same id and round. */
-uint64_t schedule_seed(const char *id, uint64_t round);
+/* A seed for one service: the same for the same id and salt. */
+uint64_t schedule_seed(const char *id, uint64_t salt);
 
 /* Milliseconds from the last write to the next, within the window. */
 uint64_t schedule_refresh_ms(uint64_t ttl_ms, const struct window *win,

@@ -101,6 +101,7 @@ writer_new(const struct writer_conf *conf)
 {
 	struct plan_conf plan_conf = {
 		.stale_after_ms = conf->stale_after_ms,
+		.seed = conf->seed,
 		.report = conf->report,
 		.gone = conf->gone,
 		.arg = conf->arg,
