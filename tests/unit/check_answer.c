@@ -34,7 +34,7 @@ static const struct row {
 	      "'service:write' on \"web\"." },
 	    PLAN_DENIED,
 	    "HTTP 403: Permission denied: anonymous token lacks permission "
-	    "'service:write' on \"web\".; katalogd has no token: set "
+	    "'service:write' on \"web\"; katalogd has no token: set "
 	    "consul-token-file or CONSUL_HTTP_TOKEN" },
 	{ { NULL, 403,
 	      "Permission denied: token with AccessorID 'a' lacks permission "

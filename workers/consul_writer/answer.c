@@ -68,15 +68,20 @@ void
 answer_text(const struct answer *a, char *buf, size_t cap)
 {
 	size_t said;
+	bool denied;
 
 	if (a->error != NULL) {
 		snprintf(buf, cap, "%s", a->error);
 		return;
 	}
+	denied = answer_result(a) == PLAN_DENIED;
 	said = strcspn(a->body, "\r\n");
+	/* The hint follows. */
+	if (denied && said > 0 && a->body[said - 1] == '.')
+		said--;
 	snprintf(buf, cap, "HTTP %ld%s%.*s%s", a->status, said == 0 ? "" : ": ",
 	    (int)(said < SAID_MAX ? said : SAID_MAX), a->body,
-	    answer_result(a) == PLAN_DENIED ? denied_hint(a->body) : "");
+	    denied ? denied_hint(a->body) : "");
 }
 
 static bool

@@ -4,6 +4,7 @@
  */
 #include <bsd/stdlib.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -193,6 +194,15 @@ want_connection(void *arg)
 	worker_ask_connection(c->w);
 }
 
+static void
+name_server(struct context *c)
+{
+	url_origin(&c->url, c->server, sizeof(c->server));
+	if (c->url.scheme == URL_UNIX)
+		snprintf(c->server, sizeof(c->server), "unix://%s",
+		    c->url.path);
+}
+
 /* The path of a unix:// URL is the socket's. */
 static const char *
 path_prefix(struct url *u)
@@ -271,7 +281,7 @@ preload(struct worker *w, struct sandbox *sb)
 	    &c->url);
 	if (why != NULL)
 		fatalx("consul-addr: %s", why);
-	url_origin(&c->url, c->server, sizeof(c->server));
+	name_server(c);
 	c->desired = replica_new(&desired_ops, c);
 	c->reports = set_new();
 	c->feed = feed_new(c->reports);
