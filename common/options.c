@@ -24,10 +24,10 @@
 
 #define KUBELET ROLE_BIT(ROLE_KUBELET_READER)
 #define CONSUL  ROLE_BIT(ROLE_CONSUL_WRITER)
+#define READER  ROLE_BIT(ROLE_CONSUL_READER)
+#define K8S     ROLE_BIT(ROLE_K8S_WRITER)
 #define HTTP    ROLE_BIT(ROLE_HTTP)
-#define ALL \
-	(KUBELET | CONSUL | HTTP | ROLE_BIT(ROLE_CONSUL_READER) | \
-	    ROLE_BIT(ROLE_K8S_WRITER))
+#define ALL     (KUBELET | CONSUL | READER | K8S | HTTP)
 
 static const struct option_def defs[OPT_MAX] = {
 	[OPT_CONFIG] = {
@@ -77,6 +77,20 @@ static const struct option_def defs[OPT_MAX] = {
 		.def = "",
 		.help = "accepted for compatibility",
 		.no_effect = "there is no Go runtime to profile",
+	},
+	[OPT_TO_CONSUL] = {
+		.name = "to-consul",
+		.type = OPTION_BOOL,
+		.def = "false",
+		.help = "bring this node's pods into Consul; so it is without "
+			"either direction, too",
+	},
+	[OPT_TO_K8S] = {
+		.name = "to-k8s",
+		.type = OPTION_BOOL,
+		.def = "false",
+		.help = "bring Consul's tagged services into Kubernetes "
+			"(default as consul-sync)",
 	},
 	[OPT_MIN_SYNC_INTERVAL] = {
 		.name = "min-sync-interval",
@@ -215,11 +229,11 @@ static const struct option_def defs[OPT_MAX] = {
 	},
 	[OPT_CONSUL_ADDR] = {
 		.name = "consul-addr",
-		.env = { "CONSUL_HTTP_ADDR" },
+		.env = { "CONSUL_HTTP_ADDR", "CONSUL_ADDR" },
 		.type = OPTION_CONSUL_URL,
 		.def = "127.0.0.1:8500",
-		.roles = CONSUL,
-		.help = "the local agent: host:port, http://, https:// or "
+		.roles = CONSUL | READER,
+		.help = "Consul's agent: host:port, http://, https:// or "
 			"unix:///path",
 	},
 	[OPT_CONSUL_TOKEN_FILE] = {
@@ -234,7 +248,7 @@ static const struct option_def defs[OPT_MAX] = {
 		.env = { "CONSUL_HTTP_SSL" },
 		.type = OPTION_BOOL,
 		.def = "false",
-		.roles = CONSUL,
+		.roles = CONSUL | READER,
 		.help = "https, also where consul-addr says http or nothing",
 	},
 	[OPT_CONSUL_SSL_VERIFY] = {
@@ -242,7 +256,7 @@ static const struct option_def defs[OPT_MAX] = {
 		.env = { "CONSUL_HTTP_SSL_VERIFY" },
 		.type = OPTION_BOOL,
 		.def = "true",
-		.roles = CONSUL,
+		.roles = CONSUL | READER,
 		.help = "verify the certificate of the agent",
 	},
 	[OPT_CONSUL_CA] = {
@@ -272,7 +286,7 @@ static const struct option_def defs[OPT_MAX] = {
 		.env = { "CONSUL_TLS_SERVER_NAME" },
 		.type = OPTION_STRING,
 		.def = "",
-		.roles = CONSUL,
+		.roles = CONSUL | READER,
 		.help = "name in the agent's certificate (default: the host "
 			"of the address)",
 	},
@@ -281,8 +295,8 @@ static const struct option_def defs[OPT_MAX] = {
 		.env = { "CONSUL_NAMESPACE" },
 		.type = OPTION_STRING,
 		.def = "",
-		.roles = CONSUL,
-		.help = "namespace to register in (Consul Enterprise)",
+		.roles = CONSUL | READER,
+		.help = "namespace of the services (Consul Enterprise)",
 	},
 	[OPT_CONSUL_TIMEOUT] = {
 		.name = "consul-timeout",
@@ -290,7 +304,7 @@ static const struct option_def defs[OPT_MAX] = {
 		.def = "10s",
 		.min = 100 * MS,
 		.max = 10 * MINUTE,
-		.roles = CONSUL,
+		.roles = CONSUL | READER,
 		.help = "a request is given up after this",
 	},
 	[OPT_CONSUL_CONCURRENCY] = {
@@ -319,6 +333,190 @@ static const struct option_def defs[OPT_MAX] = {
 		.roles = CONSUL,
 		.help = "Consul removes what was critical for this long "
 			"(0: never; else at least 1m)",
+	},
+	[OPT_CONSUL_TAG] = {
+		.name = "consul-tag",
+		.env = { "CONSUL_TAG" },
+		.type = OPTION_STRING,
+		.def = "kubernetes",
+		.roles = READER,
+		.help = "services with this tag are brought into Kubernetes",
+	},
+	[OPT_INTERNAL_TAG] = {
+		.name = "internal-tag",
+		.env = { "INTERNAL_TAG" },
+		.type = OPTION_STRING,
+		.def = "internal",
+		.roles = READER,
+		.help = "services with this tag too get a route by the "
+			"internal gateway",
+	},
+	[OPT_EXTERNAL_TAG] = {
+		.name = "external-tag",
+		.env = { "EXTERNAL_TAG" },
+		.type = OPTION_STRING,
+		.def = "external",
+		.roles = READER,
+		.help = "services with this tag too get a route by the "
+			"external gateway",
+	},
+	[OPT_CONSUL_DATACENTER] = {
+		.name = "consul-datacenter",
+		.env = { "CONSUL_DATACENTER" },
+		.type = OPTION_STRING,
+		.def = "",
+		.roles = READER,
+		.help = "datacenter of the services (default: the agent's)",
+	},
+	[OPT_RESYNC_INTERVAL] = {
+		.name = "resync-interval",
+		.env = { "RESYNC_INTERVAL" },
+		.type = OPTION_DURATION,
+		.def = "5m",
+		.min = SEC,
+		.max = DAY,
+		.roles = READER | K8S,
+		.help = "how often everything is read again, whatever is "
+			"said to have changed",
+	},
+	[OPT_WARNING_IS_READY] = {
+		.name = "warning-is-ready",
+		.type = OPTION_BOOL,
+		.def = "true",
+		.roles = READER,
+		.help = "an instance with a check in state warning is ready",
+	},
+	[OPT_RESOLVE_HOSTNAMES] = {
+		.name = "resolve-hostnames",
+		.type = OPTION_BOOL,
+		.def = "false",
+		.roles = READER,
+		.help = "look up addresses that are host names; else such "
+			"instances are left out",
+	},
+	[OPT_ALLOW_LOOPS] = {
+		.name = "allow-loops",
+		.type = OPTION_BOOL,
+		.def = "false",
+		.roles = READER,
+		.help = "also take services that came from Kubernetes",
+	},
+	[OPT_MAX_DELETE_RATIO] = {
+		.name = "max-delete-ratio",
+		.type = OPTION_RATIO,
+		.def = "0.5",
+		.max = 1000,
+		.roles = READER | K8S,
+		.help = "what would take away more than this share needs a "
+			"second look",
+	},
+	[OPT_KUBECONFIG] = {
+		.name = "kubeconfig",
+		.env = { "KUBECONFIG" },
+		.type = OPTION_PATH,
+		.def = "",
+		.help = "how to reach the cluster (default: in-cluster, else "
+			"~/.kube/config)",
+	},
+	[OPT_TARGET_NAMESPACE] = {
+		.name = "target-namespace",
+		.env = { "TARGET_NAMESPACE" },
+		.type = OPTION_STRING,
+		.def = "network",
+		.roles = K8S,
+		.help = "namespace of the Services and what belongs to them",
+	},
+	[OPT_INSTANCE_ID] = {
+		.name = "instance-id",
+		.type = OPTION_STRING,
+		.def = "",
+		.roles = K8S,
+		.help = "label value that tells our objects from those of "
+			"others who share the namespace",
+	},
+	[OPT_K8S_CONCURRENCY] = {
+		.name = "k8s-concurrency",
+		.type = OPTION_COUNT,
+		.def = "16",
+		.min = 1,
+		.max = 64,
+		.roles = K8S,
+		.help = "requests to the cluster at once",
+	},
+	[OPT_K8S_TIMEOUT] = {
+		.name = "k8s-timeout",
+		.type = OPTION_DURATION,
+		.def = "10s",
+		.min = 100 * MS,
+		.max = 10 * MINUTE,
+		.roles = K8S,
+		.help = "a request to the cluster is given up after this",
+	},
+	[OPT_LEADER_ELECT] = {
+		.name = "leader-elect",
+		.type = OPTION_CHOICE,
+		.def = "auto",
+		.choices = "auto yes no",
+		.roles = K8S,
+		.help = "only the holder of a Lease writes; auto is yes in a "
+			"cluster",
+	},
+	[OPT_LEADER_ELECT_NAME] = {
+		.name = "leader-elect-name",
+		.type = OPTION_STRING,
+		.def = "katalogd-to-k8s",
+		.roles = K8S,
+		.help = "name of that Lease",
+	},
+	[OPT_ENABLE_HTTPROUTES] = {
+		.name = "enable-httproutes",
+		.env = { "ENABLE_HTTPROUTES" },
+		.type = OPTION_BOOL,
+		.def = "true",
+		.roles = K8S,
+		.help = "make HTTPRoutes, if there is a domain-suffix",
+	},
+	[OPT_DOMAIN_SUFFIX] = {
+		.name = "domain-suffix",
+		.env = { "DOMAIN_SUFFIX" },
+		.type = OPTION_STRING,
+		.def = "",
+		.roles = K8S,
+		.help = "host names of routes are NAME.SUFFIX (empty: no "
+			"routes)",
+	},
+	[OPT_INTERNAL_GATEWAY] = {
+		.name = "internal-gateway",
+		.env = { "INTERNAL_GATEWAY" },
+		.type = OPTION_STRING,
+		.def = "envoy-internal",
+		.roles = K8S,
+		.help = "Gateway of internal routes",
+	},
+	[OPT_EXTERNAL_GATEWAY] = {
+		.name = "external-gateway",
+		.env = { "EXTERNAL_GATEWAY" },
+		.type = OPTION_STRING,
+		.def = "envoy-external",
+		.roles = K8S,
+		.help = "Gateway of external routes",
+	},
+	[OPT_GATEWAY_NAMESPACE] = {
+		.name = "gateway-namespace",
+		.env = { "GATEWAY_NAMESPACE" },
+		.type = OPTION_STRING,
+		.def = "",
+		.roles = K8S,
+		.help = "namespace of the Gateways (default: "
+			"target-namespace)",
+	},
+	[OPT_GATEWAY_LISTENER] = {
+		.name = "gateway-listener",
+		.env = { "GATEWAY_LISTENER" },
+		.type = OPTION_STRING,
+		.def = "https",
+		.roles = K8S,
+		.help = "listener of the Gateways that routes attach to",
 	},
 	[OPT_CONTROL_SOCKET] = {
 		.name = "control-socket",
@@ -380,8 +578,8 @@ static const struct option_def defs[OPT_MAX] = {
 		.name = "dry-run",
 		.type = OPTION_BOOL,
 		.def = "false",
-		.roles = KUBELET | CONSUL,
-		.help = "read the pods once, print the services as JSON, exit",
+		.roles = KUBELET | CONSUL | READER | K8S,
+		.help = "read once, print what would be written, exit",
 	},
 };
 
@@ -426,7 +624,7 @@ static bool
 is_number(const struct option_def *def)
 {
 	return def->type == OPTION_BOOL || def->type == OPTION_DURATION ||
-	    def->type == OPTION_COUNT;
+	    def->type == OPTION_COUNT || def->type == OPTION_RATIO;
 }
 
 static bool

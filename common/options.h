@@ -22,6 +22,8 @@ enum option {
 	OPT_BIND_ADDRESS,
 	OPT_METRICS_BIND_ADDRESS,
 	OPT_PPROF_BIND_ADDRESS,
+	OPT_TO_CONSUL,
+	OPT_TO_K8S,
 	OPT_MIN_SYNC_INTERVAL,
 	OPT_MAX_SYNC_INTERVAL,
 	OPT_DEFAULT_SYNC_INTERVAL,
@@ -50,6 +52,28 @@ enum option {
 	OPT_CONSUL_CONCURRENCY,
 	OPT_CONSUL_RESYNC_INTERVAL,
 	OPT_DEREGISTER_CRITICAL_AFTER,
+	OPT_CONSUL_TAG,
+	OPT_INTERNAL_TAG,
+	OPT_EXTERNAL_TAG,
+	OPT_CONSUL_DATACENTER,
+	OPT_RESYNC_INTERVAL,
+	OPT_WARNING_IS_READY,
+	OPT_RESOLVE_HOSTNAMES,
+	OPT_ALLOW_LOOPS,
+	OPT_MAX_DELETE_RATIO,
+	OPT_KUBECONFIG,
+	OPT_TARGET_NAMESPACE,
+	OPT_INSTANCE_ID,
+	OPT_K8S_CONCURRENCY,
+	OPT_K8S_TIMEOUT,
+	OPT_LEADER_ELECT,
+	OPT_LEADER_ELECT_NAME,
+	OPT_ENABLE_HTTPROUTES,
+	OPT_DOMAIN_SUFFIX,
+	OPT_INTERNAL_GATEWAY,
+	OPT_EXTERNAL_GATEWAY,
+	OPT_GATEWAY_NAMESPACE,
+	OPT_GATEWAY_LISTENER,
 	OPT_CONTROL_SOCKET,
 	OPT_SANDBOX,
 	OPT_UID_BASE,
@@ -67,6 +91,7 @@ enum option_type {
 	OPTION_BOOL, /* 0 or 1 */
 	OPTION_DURATION, /* milliseconds, >= 0 */
 	OPTION_COUNT, /* min..max of the table */
+	OPTION_RATIO, /* thousandths, min..max of the table */
 	OPTION_LISTEN, /* "", ":8080", "1.2.3.4:8080", "[::1]:0" */
 	OPTION_KUBELET_URL,
 	OPTION_CONSUL_URL,
@@ -78,7 +103,7 @@ struct option_def {
 	const char *env[3]; /* first set one wins; NULL ends */
 	enum option_type type;
 	const char *def; /* as text */
-	uint64_t min, max; /* OPTION_COUNT, OPTION_DURATION */
+	uint64_t min, max; /* of numbers but OPTION_BOOL */
 	const char *choices; /* "auto strict", OPTION_CHOICE */
 	role_mask roles; /* who gets it besides the supervisor */
 	const char *help; /* one line */

@@ -102,6 +102,19 @@ base_name(const struct config_input *in)
 	return slash == NULL ? name : slash + 1;
 }
 
+/* Those programs wrote to stderr, and their users collect that. */
+static void
+set_originals_defaults(struct config *c)
+{
+	bool consul_sync = strcmp(c->progname, "consul-sync") == 0;
+
+	if (consul_sync || strcmp(c->progname, "katalog-sync-daemon") == 0)
+		settings_set_str(c->settings, OPT_LOG_TARGET, "stderr");
+	if (consul_sync)
+		settings_set_str(c->settings, OPT_METRICS_BIND_ADDRESS,
+		    ":8080");
+}
+
 static struct config *
 config_defaults(struct loader *l)
 {
@@ -115,9 +128,7 @@ config_defaults(struct loader *l)
 		config_assign(l, (enum option)opt,
 		    option_def((enum option)opt)->def,
 		    (struct config_source){ .from = CONFIG_DEFAULT });
-	/* That program wrote to stderr, and its users collect that. */
-	if (strcmp(c->progname, "katalog-sync-daemon") == 0)
-		settings_set_str(c->settings, OPT_LOG_TARGET, "stderr");
+	set_originals_defaults(c);
 	return c;
 }
 
@@ -163,8 +174,8 @@ config_free(struct config *c)
 	free(c);
 }
 
-static const enum option restart_only[] = { OPT_SANDBOX, OPT_UID_BASE,
-	OPT_RUNTIME_DIR, OPT_LIBEXEC_DIR };
+static const enum option restart_only[] = { OPT_TO_CONSUL, OPT_TO_K8S,
+	OPT_SANDBOX, OPT_UID_BASE, OPT_RUNTIME_DIR, OPT_LIBEXEC_DIR };
 
 static bool
 same(const struct config *a, const struct config *b, enum option opt)

@@ -110,7 +110,7 @@ void config_help(const char *progname, FILE *f);
 
 /*
  * SIGHUP: the workers whose slice differs. An option that only a restart of
- * the whole can change (uid-base, runtime-dir, libexec-dir, sandbox) gets its
+ * the whole can change (to-consul, to-k8s, uid-base, runtime-dir, libexec-dir, sandbox) gets its
  * old value in next, and the report a warning.
  */
 role_mask config_diff_roles(const struct config *old, struct config *next,

@@ -163,6 +163,81 @@ check_charset(struct loader *l, enum option opt, const char *set,
 		fail(l, opt, why);
 }
 
+/* Of what Kubernetes will be asked for. */
+static const struct k8s_name {
+	enum option opt;
+	bool required;
+	size_t max;
+	const char *set;
+	const char *why;
+} k8s_names[] = {
+	{ OPT_TARGET_NAMESPACE, true, 63, LOWER DIGITS "-",
+	    "not the name of a namespace (at most 63 lower-case letters, "
+	    "digits and -)" },
+	{ OPT_GATEWAY_NAMESPACE, false, 63, LOWER DIGITS "-",
+	    "not the name of a namespace (at most 63 lower-case letters, "
+	    "digits and -)" },
+	{ OPT_INSTANCE_ID, false, 63, LOWER UPPER DIGITS "-_.",
+	    "not a label's value (at most 63 letters, digits, -, _ and .)" },
+	{ OPT_LEADER_ELECT_NAME, true, 253, LOWER DIGITS "-.",
+	    "not the name of a Lease (lower-case letters, digits, - and .)" },
+	{ OPT_DOMAIN_SUFFIX, false, 189, LOWER DIGITS "-.",
+	    "not a domain (at most 189 lower-case letters, digits, - and .)" },
+	{ OPT_INTERNAL_GATEWAY, true, 189, LOWER DIGITS "-.",
+	    "not the name of a Gateway (lower-case letters, digits, - and .)" },
+	{ OPT_EXTERNAL_GATEWAY, true, 189, LOWER DIGITS "-.",
+	    "not the name of a Gateway (lower-case letters, digits, - and .)" },
+	{ OPT_GATEWAY_LISTENER, true, 253, LOWER DIGITS "-.",
+	    "not the name of a listener (lower-case letters, digits, - and "
+	    ".)" },
+};
+
+static bool
+is_k8s_name(const struct k8s_name *n, const char *s)
+{
+	size_t len = strlen(s);
+
+	if (len == 0)
+		return !n->required;
+	return len <= n->max && s[strspn(s, n->set)] == '\0' &&
+	    strchr("-_.", s[0]) == NULL && strchr("-_.", s[len - 1]) == NULL;
+}
+
+static void
+check_k8s_names(struct loader *l)
+{
+	enum option ns = OPT_GATEWAY_NAMESPACE;
+
+	for (size_t i = 0; i < sizeof(k8s_names) / sizeof(*k8s_names); i++) {
+		const struct k8s_name *n = &k8s_names[i];
+
+		if (!l->bad[n->opt] && !is_k8s_name(n, str(l, n->opt)))
+			fail(l, n->opt, n->why);
+	}
+	if (!has(l, ns))
+		settings_set_str(l->c->settings, ns,
+		    str(l, OPT_TARGET_NAMESPACE));
+}
+
+/* They stand in a filter's text, quoted by `. */
+static void
+check_tags(struct loader *l)
+{
+	static const enum option tags[] = { OPT_CONSUL_TAG, OPT_INTERNAL_TAG,
+		OPT_EXTERNAL_TAG };
+
+	for (size_t i = 0; i < sizeof(tags) / sizeof(*tags); i++) {
+		const char *s = str(l, tags[i]);
+
+		if (!l->bad[tags[i]] &&
+		    (strlen(s) > LIMIT_TAG || strchr(s, '`') != NULL))
+			fail(l, tags[i],
+			    "not a tag (at most 255 bytes, without a `)");
+	}
+	if (!l->bad[OPT_CONSUL_TAG] && !has(l, OPT_CONSUL_TAG))
+		fail(l, OPT_CONSUL_TAG, "cannot be empty");
+}
+
 static void
 check_names(struct loader *l)
 {
@@ -172,6 +247,32 @@ check_names(struct loader *l)
 	    "not the name of a node (lower-case letters, digits, - and .)");
 	check_charset(l, OPT_CONSUL_NAMESPACE, LOWER UPPER DIGITS "-_",
 	    "not the name of a namespace (letters, digits, - and _)");
+	check_charset(l, OPT_CONSUL_DATACENTER, LOWER UPPER DIGITS "-_",
+	    "not the name of a datacenter (letters, digits, - and _)");
+	check_k8s_names(l);
+	check_tags(l);
+}
+
+/* Where nobody says which way to go, the program's name does. */
+static void
+check_direction(struct loader *l)
+{
+	struct settings *s = l->c->settings;
+	bool consul = config_is_set(l->c, OPT_TO_CONSUL);
+	bool k8s = config_is_set(l->c, OPT_TO_K8S);
+	enum option other = OPT_TO_CONSUL;
+	char at[CONFIG_WHERE];
+
+	if (settings_bool(s, OPT_TO_CONSUL) || settings_bool(s, OPT_TO_K8S))
+		return;
+	if (consul && k8s) {
+		config_error(l->r, "%s: to-k8s is off too: nothing to do",
+		    config_where(l->c, OPT_TO_CONSUL, at));
+		return;
+	}
+	if (consul || (!k8s && strcmp(l->c->progname, "consul-sync") == 0))
+		other = OPT_TO_K8S;
+	settings_set_u64(s, other, 1);
 }
 
 static void
@@ -364,6 +465,7 @@ check_no_effect(struct loader *l)
 void
 config_cross_check(struct loader *l)
 {
+	check_direction(l);
 	check_times(l);
 	check_names(l);
 	check_paths(l);

@@ -60,10 +60,13 @@ config_env(struct loader *l, const struct flags *f)
 void
 config_env_token(struct loader *l)
 {
-	const char *token = env_get(l->in->envp, "CONSUL_HTTP_TOKEN");
+	static const char *const names[] = { "CONSUL_HTTP_TOKEN",
+		"CONSUL_TOKEN" };
+	const char *token, *name;
 	size_t len;
 
-	if (token == NULL)
+	name = names[env_get(l->in->envp, names[0]) == NULL];
+	if ((token = env_get(l->in->envp, name)) == NULL)
 		return;
 	token += strspn(token, " \t\r\n");
 	len = strcspn(token, " \t\r\n");
@@ -75,8 +78,9 @@ config_env_token(struct loader *l)
 			    : strchr(" \t\r\n", token[i]) != NULL)
 			continue;
 		config_error(l->r,
-		    "environment CONSUL_HTTP_TOKEN: not a token (white space "
-		    "or control characters in it; value not shown)");
+		    "environment %s: not a token (white space or control "
+		    "characters in it; value not shown)",
+		    name);
 		return;
 	}
 	l->c->consul_token = xstrndup(token, len);

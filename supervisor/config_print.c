@@ -11,9 +11,13 @@ static const struct group {
 	const char *title;
 } groups[] = {
 	{ OPT_CONFIG, "Configuration, log, listeners" },
+	{ OPT_TO_CONSUL, "Directions" },
 	{ OPT_MIN_SYNC_INTERVAL, "Syncing" },
 	{ OPT_KUBELET_API, "Kubelet" },
 	{ OPT_CONSUL_ADDR, "Consul" },
+	{ OPT_CONSUL_TAG, "Consul to Kubernetes" },
+	{ OPT_KUBECONFIG, "Kubernetes" },
+	{ OPT_ENABLE_HTTPROUTES, "Routes" },
 	{ OPT_CONTROL_SOCKET, "Processes" },
 	{ OPT_DRY_RUN, "Modes" },
 };
@@ -94,6 +98,7 @@ argument(const struct option_def *def)
 		[OPTION_BOOL] = "[=true|false]",
 		[OPTION_DURATION] = " DURATION",
 		[OPTION_COUNT] = " NUMBER",
+		[OPTION_RATIO] = " SHARE",
 		[OPTION_LISTEN] = " ADDRESS",
 		[OPTION_KUBELET_URL] = " URL",
 		[OPTION_CONSUL_URL] = " ADDRESS",

@@ -99,6 +99,38 @@ parse_count(const struct value *v)
 	return true;
 }
 
+/* 0 or 1, and up to three digits behind a point. */
+static bool
+read_thousandths(const char *s, uint64_t *n)
+{
+	size_t len = strlen(s);
+	unsigned unit = 100;
+
+	if (*s != '0' && *s != '1')
+		return false;
+	*n = (uint64_t)(*s - '0') * 1000;
+	if (len == 1)
+		return true;
+	if (s[1] != '.' || len < 3 || len > 5 ||
+	    strspn(s + 2, "0123456789") != len - 2)
+		return false;
+	for (s += 2; *s != '\0'; s++, unit /= 10)
+		*n += (uint64_t)(*s - '0') * unit;
+	return true;
+}
+
+static bool
+parse_ratio(const struct value *v)
+{
+	uint64_t n;
+
+	if (!read_thousandths(v->text, &n) || n < v->def->min ||
+	    n > v->def->max)
+		return refuse(v, "not a share from 0 to 1 (like 0.5)");
+	settings_set_u64(v->settings, v->opt, n);
+	return true;
+}
+
 static bool
 parse_listen(const struct value *v)
 {
@@ -149,6 +181,7 @@ static bool (*const parsers[])(const struct value *) = {
 	[OPTION_BOOL] = parse_bool,
 	[OPTION_DURATION] = parse_duration,
 	[OPTION_COUNT] = parse_count,
+	[OPTION_RATIO] = parse_ratio,
 	[OPTION_LISTEN] = parse_listen,
 	[OPTION_KUBELET_URL] = parse_url,
 	[OPTION_CONSUL_URL] = parse_url,
@@ -189,6 +222,10 @@ config_text(const struct settings *s, enum option opt, char buf[CONFIG_TEXT])
 	case OPTION_COUNT:
 		snprintf(buf, CONFIG_TEXT, "%llu",
 		    (unsigned long long)settings_u64(s, opt));
+		return buf;
+	case OPTION_RATIO:
+		snprintf(buf, CONFIG_TEXT, "%.3g",
+		    (double)settings_u64(s, opt) / 1000);
 		return buf;
 	default:
 		return settings_str(s, opt);

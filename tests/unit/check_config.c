@@ -242,6 +242,47 @@ static const struct {
 	{ { .progname = "katalog-sync-daemon",
 	      .flags = { "--log-target=syslog" } },
 	    "log-target = syslog", OPT_LOG_TARGET, CONFIG_FLAG },
+	{ { .progname = "/usr/sbin/consul-sync" }, "log-target = stderr",
+	    OPT_LOG_TARGET, CONFIG_DEFAULT },
+	{ { .progname = "consul-sync" }, "metrics-bind-address = :8080",
+	    OPT_METRICS_BIND_ADDRESS, CONFIG_DEFAULT },
+	{ { .progname = "consul-sync", .env = { "METRICS_ADDR=:9" } },
+	    "metrics-bind-address = :9", OPT_METRICS_BIND_ADDRESS, CONFIG_ENV },
+	/* Directions. */
+	{ { .file = NULL }, "to-consul = true", OPT_TO_CONSUL, CONFIG_DEFAULT },
+	{ { .file = NULL }, "to-k8s = false", OPT_TO_K8S, CONFIG_DEFAULT },
+	{ { .progname = "consul-sync" }, "to-k8s = true", OPT_TO_K8S,
+	    CONFIG_DEFAULT },
+	{ { .progname = "consul-sync" }, "to-consul = false", OPT_TO_CONSUL,
+	    CONFIG_DEFAULT },
+	{ { .progname = "consul-sync", .flags = { "--to-consul" } },
+	    "to-k8s = false", OPT_TO_K8S, CONFIG_DEFAULT },
+	{ { .flags = { "--to-k8s" } }, "to-consul = false", OPT_TO_CONSUL,
+	    CONFIG_DEFAULT },
+	{ { .flags = { "--to-k8s", "--to-consul" } }, "to-consul = true",
+	    OPT_TO_CONSUL, CONFIG_FLAG },
+	{ { .flags = { "--to-consul=false" } }, "to-k8s = true", OPT_TO_K8S,
+	    CONFIG_DEFAULT },
+	{ { .progname = "consul-sync", .flags = { "--to-k8s=false" } },
+	    "to-consul = true", OPT_TO_CONSUL, CONFIG_DEFAULT },
+	/* Shares, and what follows the namespace. */
+	{ { .file = NULL }, "max-delete-ratio = 0.5", OPT_MAX_DELETE_RATIO,
+	    CONFIG_DEFAULT },
+	{ { .flags = { "--max-delete-ratio=1.000" } }, "max-delete-ratio = 1",
+	    OPT_MAX_DELETE_RATIO, CONFIG_FLAG },
+	{ { .flags = { "--max-delete-ratio=0" } }, "max-delete-ratio = 0",
+	    OPT_MAX_DELETE_RATIO, CONFIG_FLAG },
+	{ { .flags = { "--max-delete-ratio=0.005" } },
+	    "max-delete-ratio = 0.005", OPT_MAX_DELETE_RATIO, CONFIG_FLAG },
+	{ { .env = { "TARGET_NAMESPACE=a" } }, "gateway-namespace = a",
+	    OPT_GATEWAY_NAMESPACE, CONFIG_DEFAULT },
+	{ { .env = { "TARGET_NAMESPACE=a", "GATEWAY_NAMESPACE=b" } },
+	    "gateway-namespace = b", OPT_GATEWAY_NAMESPACE, CONFIG_ENV },
+	/* The other program's variables come after Consul's own. */
+	{ { .env = { "CONSUL_ADDR=b:2" } }, "consul-addr = b:2",
+	    OPT_CONSUL_ADDR, CONFIG_ENV },
+	{ { .env = { "CONSUL_ADDR=b:2", "CONSUL_HTTP_ADDR=a:1" } },
+	    "consul-addr = a:1", OPT_CONSUL_ADDR, CONFIG_ENV },
 	/* No service account where it does not apply. */
 	{ { .in_pod = true }, "kubelet-ca =", OPT_KUBELET_CA, CONFIG_DEFAULT },
 	{ { .flags = { "--kubelet-api=https://a:10250/pods" } },
@@ -337,6 +378,40 @@ static const struct {
 	    "--kubelet-tls-server-name \"a/b\": not a host name" },
 	{ { .flags = { "--runtime-dir=" } },
 	    "--runtime-dir \"\": cannot be empty" },
+	{ { .flags = { "--max-delete-ratio=1.001" } },
+	    "--max-delete-ratio \"1.001\": not a share from 0 to 1 (like "
+	    "0.5)" },
+	{ { .flags = { "--max-delete-ratio=.5" } },
+	    "--max-delete-ratio \".5\": not a share from 0 to 1 (like 0.5)" },
+	{ { .flags = { "--max-delete-ratio=0." } },
+	    "--max-delete-ratio \"0.\": not a share from 0 to 1 (like 0.5)" },
+	{ { .flags = { "--max-delete-ratio=0.5000" } },
+	    "--max-delete-ratio \"0.5000\": not a share from 0 to 1 (like "
+	    "0.5)" },
+	{ { .flags = { "--max-delete-ratio=" } },
+	    "--max-delete-ratio \"\": not a share from 0 to 1 (like 0.5)" },
+	{ { .flags = { "--consul-tag=" } },
+	    "--consul-tag \"\": cannot be empty" },
+	{ { .flags = { "--internal-tag=a`b" } },
+	    "--internal-tag \"a`b\": not a tag (at most 255 bytes, without a "
+	    "`)" },
+	{ { .flags = { "--target-namespace=Net" } },
+	    "--target-namespace \"Net\": not the name of a namespace (at most "
+	    "63 lower-case letters, digits and -)" },
+	{ { .flags = { "--target-namespace=a", "--gateway-namespace=a-" } },
+	    "--gateway-namespace \"a-\": not the name of a namespace (at most "
+	    "63 lower-case letters, digits and -)" },
+	{ { .flags = { "--instance-id=a/b" } },
+	    "--instance-id \"a/b\": not a label's value (at most 63 letters, "
+	    "digits, -, _ and .)" },
+	{ { .flags = { "--domain-suffix=.example" } },
+	    "--domain-suffix \".example\": not a domain (at most 189 "
+	    "lower-case letters, digits, - and .)" },
+	{ { .flags = { "--consul-datacenter=a&b" } },
+	    "--consul-datacenter \"a&b\": not the name of a datacenter "
+	    "(letters, digits, - and _)" },
+	{ { .flags = { "--to-consul=no", "--to-k8s=no" } },
+	    "--to-consul: to-k8s is off too: nothing to do" },
 	/* Names. */
 	{ { .file = "kublet-api = x\n" },
 	    "%F:1: no option is called \"kublet-api\"; did you mean "
@@ -399,6 +474,9 @@ static const struct {
 	{ { .env = { "CONSUL_HTTP_TOKEN=s3cr3t\nX-Evil: 1" } },
 	    "environment CONSUL_HTTP_TOKEN: not a token (white space or "
 	    "control characters in it; value not shown)" },
+	{ { .env = { "CONSUL_TOKEN=s3cr3t x" } },
+	    "environment CONSUL_TOKEN: not a token (white space or control "
+	    "characters in it; value not shown)" },
 };
 
 /* The message with %F filled in; in a buffer of its own. */
@@ -756,6 +834,9 @@ START_TEST(never_prints_the_token)
 	    "\n# consul-token: set by CONSUL_HTTP_TOKEN (hidden)\n"));
 	free(text);
 	config_free(c);
+	c = load_good(&(struct given){ .env = { "CONSUL_TOKEN=s3cr3t" } });
+	ck_assert_str_eq(c->consul_token, "s3cr3t");
+	config_free(c);
 	c = load_good(&(struct given){ .env = { "CONSUL_HTTP_TOKEN= \n" } });
 	ck_assert_ptr_null(c->consul_token);
 	config_free(c);
@@ -798,6 +879,9 @@ static const struct {
 	    ROLE_BIT(ROLE_KUBELET_READER) | ROLE_BIT(ROLE_CONSUL_WRITER),
 	    false },
 	{ "metrics-bind-address = :1", ROLE_BIT(ROLE_HTTP), false },
+	{ "consul-tag = t", ROLE_BIT(ROLE_CONSUL_READER), false },
+	{ "domain-suffix = t", ROLE_BIT(ROLE_K8S_WRITER), false },
+	{ "kubeconfig = /k", 0, false },
 	{ "uid-base = 5", 0, true },
 	{ "runtime-dir = /x", 0, true },
 	{ "libexec-dir = /x", 0, true },
@@ -834,6 +918,24 @@ START_TEST(tells_whose_slice_changed)
 }
 END_TEST
 
+START_TEST(direction_stays)
+{
+	struct config *old = load_good(&(struct given){ .file = NULL });
+	struct config *next =
+	    load_good(&(struct given){ .file = "to-k8s = true" });
+	struct config_report r;
+
+	config_report_init(&r);
+	ck_assert_uint_eq(config_diff_roles(old, next, &r), 0);
+	ck_assert_uint_eq(r.count, 2);
+	ck_assert(has_line(next, "to-k8s = false"));
+	ck_assert(has_line(next, "to-consul = true"));
+	config_report_free(&r);
+	config_free(next);
+	config_free(old);
+}
+END_TEST
+
 static void
 add_tests(TCase *t)
 {
@@ -854,6 +956,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, never_prints_the_token);
 	tcase_add_test(t, help_is_narrow_and_whole);
 	tcase_add_loop_test(t, tells_whose_slice_changed, 0, COUNT(changes));
+	tcase_add_test(t, direction_stays);
 }
 
 int

@@ -17,7 +17,7 @@ is_number(enum option opt)
 	enum option_type type = option_def(opt)->type;
 
 	return type == OPTION_BOOL || type == OPTION_DURATION ||
-	    type == OPTION_COUNT;
+	    type == OPTION_COUNT || type == OPTION_RATIO;
 }
 
 /* All options; numbers are their least, strings "value". */
@@ -46,7 +46,7 @@ START_TEST(table_is_whole)
 	ck_assert_ptr_nonnull(def->def);
 	ck_assert_ptr_nonnull(def->help);
 	ck_assert(def->env[2] == NULL);
-	if (def->type == OPTION_DURATION || def->type == OPTION_COUNT)
+	if (is_number((enum option)_i) && def->type != OPTION_BOOL)
 		ck_assert_uint_lt(def->min, def->max);
 	ck_assert((def->choices != NULL) == (def->type == OPTION_CHOICE));
 	ck_assert((def->roles & ROLE_BIT(ROLE_SUPERVISOR)) == 0);
@@ -72,7 +72,7 @@ START_TEST(workers_get_no_paths)
 	static const enum option private[] = { OPT_CONFIG, OPT_KUBELET_CA,
 		OPT_KUBELET_TOKEN_FILE, OPT_KUBELET_CLIENT_CERT,
 		OPT_KUBELET_CLIENT_KEY, OPT_CONSUL_TOKEN_FILE, OPT_CONSUL_CA,
-		OPT_CONSUL_CLIENT_CERT, OPT_CONSUL_CLIENT_KEY,
+		OPT_CONSUL_CLIENT_CERT, OPT_CONSUL_CLIENT_KEY, OPT_KUBECONFIG,
 		OPT_LIBEXEC_DIR };
 
 	for (size_t i = 0; i < COUNT(private); i++)
