@@ -219,7 +219,7 @@ START_TEST(same_pods_are_not_parsed_again)
 	ck_assert_uint_eq(podlist_interval(sh->list), lists[_i].interval_ms);
 	ck_assert_str_eq(podlist_node(sh->list), "n1");
 	ck_assert(stats(sh).ours_changed);
-	for (int i = 0; i < 10; i++) {
+	for (int i = 0; i < 4; i++) {
 		struct guard_list before = sh->last;
 
 		shuffle(list);
@@ -608,7 +608,7 @@ cases(void)
 	    COUNT(refusals));
 	tcase_add_loop_test(t, nodes_of_the_first_list, 0, COUNT(nodes));
 	tcase_add_test(t, a_node_is_learned_from_a_list_that_counts);
-	tcase_add_loop_test(t, any_history_leads_to_the_same, 0, 10);
+	tcase_add_loop_test(t, any_history_leads_to_the_same, 0, 5);
 	return t;
 }
 

@@ -1,0 +1,94 @@
+/*
+ * libFuzzer: one pod's JSON. What is not refused has services that
+ * consul-writer can read, with nothing in them that Consul would refuse.
+ */
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "workers/kubelet_reader/json_scan.h"
+#include "workers/kubelet_reader/pods.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const struct pod_conf conf = { 500, 5000, 1000, 10000, 10000 };
+
+static void
+must(bool ok)
+{
+	if (!ok)
+		abort();
+}
+
+static bool
+has_meta(const struct service *s, const char *key, const char *val)
+{
+	for (size_t i = 0; i < s->nmeta; i++) {
+		if (strcmp(s->meta[i].key, key) == 0)
+			return strcmp(s->meta[i].val, val) == 0;
+	}
+	return false;
+}
+
+static void
+must_be_object(const char *notes)
+{
+	json_object *o = json_tokener_parse(notes);
+
+	must(json_object_is_type(o, json_type_object));
+	json_object_put(o);
+}
+
+static void
+check_service(const struct pod *pod, const struct pod_service *ps)
+{
+	struct service *s =
+	    service_decode(ps->id, strlen(ps->id), ps->value, ps->len);
+	char id[LIMIT_SERVICE_ID + 1];
+
+	must(s != NULL);
+	snprintf(id, sizeof(id), "katalog-sync_%s_%s_%s", s->name,
+	    pod->namespace, pod->name);
+	must(strcmp(s->id, id) == 0);
+	must(strcmp(s->pod_uid, pod->uid) == 0);
+	must(has_meta(s, "external-source", "kubernetes"));
+	must(has_meta(s, "external-sync-source", "katalog-sync"));
+	must(has_meta(s, "external-k8s-pod", pod->name));
+	must(has_meta(s, "external-k8s-namespace", pod->namespace));
+	must(s->ttl_ms >= pod->interval_ms + conf.ttl_buffer_ms);
+	must_be_object(s->notes);
+	free(s);
+}
+
+static void
+check_pod(const struct pod *pod)
+{
+	must(pod->ours || pod->nservices == 0);
+	must(!pod->ours ||
+	    (pod->interval_ms >= conf.min_interval_ms &&
+		pod->interval_ms <= conf.max_interval_ms));
+	for (size_t i = 0; i < pod->nservices; i++)
+		check_service(pod, &pod->services[i]);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const char *text = (const char *)data;
+	struct refusal r;
+	struct json_scan j;
+	struct pod *pod;
+
+	json_scan_init(&j, LIMIT_JSON_DEPTH - 2);
+	size = json_scan(&j, text, size);
+	if (size == 0 || text[0] != '{' || j.status != JSON_DONE)
+		return 0;
+	refusal_clear(&r);
+	pod = pod_parse(text, size, j.members, &conf, &r);
+	must((pod == NULL) == refused(&r));
+	if (pod != NULL)
+		check_pod(pod);
+	pod_free(pod);
+	return 0;
+}
