@@ -1,5 +1,6 @@
 /* katalogd: the supervisor. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -64,6 +65,16 @@ start_log(const struct config *c)
 	log_init(role_name(ROLE_SUPERVISOR), level);
 }
 
+/* A SIGHUP that comes before its handler would end us: it waits. */
+static void
+hold_signals(void)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -71,6 +82,7 @@ main(int argc, char **argv)
 	struct logsink log;
 	struct config *c;
 
+	hold_signals();
 	logsink_init(&log, fill_standard_descriptors());
 	c = load(&in);
 	if (c == NULL)

@@ -203,6 +203,7 @@ add_signals(struct supervisor *sup)
 		{ SIGINT, on_stop },
 		{ SIGHUP, on_hangup },
 	};
+	sigset_t none;
 
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < SUPERVISOR_SIGNALS; i++) {
@@ -212,6 +213,9 @@ add_signals(struct supervisor *sup)
 		    event_add(sup->signals[i], NULL) == -1)
 			fatalx("signal %d: no event", signals[i].sig);
 	}
+	/* main() held them until now. */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 static void
