@@ -72,6 +72,7 @@
 #define LIMIT_HTTP_HEADERS     8192
 #define LIMIT_HTTP_BODY        4096
 #define LIMIT_HTTP_CONNECTIONS 128
+#define LIMIT_HTTP_OTHER_FDS   32
 #define LIMIT_HTTP_IDLE_S      30
 
 #endif

@@ -127,7 +127,7 @@ preload(struct worker *w, struct sandbox *sb)
 	h->model.services = replica_new(&ops, h);
 	h->server = server_new(&conf);
 	w->ctx = h;
-	sb->nofile = LIMIT_HTTP_CONNECTIONS + 32;
+	sb->nofile = LIMIT_HTTP_CONNECTIONS + LIMIT_HTTP_OTHER_FDS;
 	sb->as_bytes = (size_t)512 * 1024 * 1024;
 }
 

@@ -9,14 +9,16 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "workers/http/clients.h"
 #include "workers/http/prometheus.h"
 #include "workers/http/server.h"
 #include "workers/http/status.h"
 
 /* A scrape waits this long for the workers' figures, then has the last. */
 #define STATS_WAIT_MS 1000
-/* No descriptor left for a new client: look again after this long. */
-#define ACCEPT_PAUSE_MS 100
+/* No descriptor left for a new client: so many others go, and then again. */
+#define EVICTED_AT_ONCE 8
+#define ACCEPT_PAUSE_MS 10
 
 /* A scrape that waits for the workers' figures. */
 struct scrape {
@@ -207,7 +209,10 @@ accept_again(evutil_socket_t fd, short what, void *arg)
 	evconnlistener_enable(arg);
 }
 
-/* Most likely EMFILE: RLIMIT_NOFILE bounds the clients. Do not spin. */
+/*
+ * Most likely EMFILE: RLIMIT_NOFILE bounds the clients. Those that are silent
+ * make room, so that idle ones lock nobody out; and do not spin.
+ */
 static void
 accept_failed(struct evconnlistener *l, void *arg)
 {
@@ -215,6 +220,7 @@ accept_failed(struct evconnlistener *l, void *arg)
 
 	/* arg is evhttp's: it made itself the listener's argument. */
 	(void)arg;
+	clients_evict(EVICTED_AT_ONCE);
 	evconnlistener_disable(l);
 	if (event_base_once(evconnlistener_get_base(l), -1, EV_TIMEOUT,
 		accept_again, l, &tv) == -1)
