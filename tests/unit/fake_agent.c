@@ -130,8 +130,9 @@ shown(struct json_object *(*show)(struct json_object *s))
 	struct json_object *all = json_object_new_object();
 	char *text;
 
-	json_object_object_foreach(services, id, s)
+	json_object_object_foreach(services, id, s) {
 		json_object_object_add(all, id, show(s));
+	}
 	text = xstrdup(json_object_to_json_string(all));
 	json_object_put(all);
 	return text;
