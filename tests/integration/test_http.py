@@ -1,10 +1,10 @@
 """Health, metrics and status, by TCP and by the control socket."""
 
+import contextlib
 import json
 import re
 import socket
 import stat
-import time
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -120,7 +120,8 @@ def test_status_of_services(start, kubelet, proxy, consul):
     kubelet.put(P.web_pod(ready=False))
     await_for(lambda: services()[WEB]["error"])
     assert services()[WEB]["desired"] == "critical"
-    assert services()[WEB]["actual"] == "passing"
+    # An answer of 500 does not say whether it was written.
+    assert services()[WEB]["actual"] in ("passing", "unknown")
 
     proxy.fault = lambda request: None
     await_for(lambda: services()[WEB]["actual"] == "critical", 15)
@@ -280,9 +281,13 @@ BAD_REQUESTS = {
 }
 
 
-def connect(daemon):
+def address_of(daemon):
     host, _, port = daemon.options["metrics_bind_address"].rpartition(":")
-    return socket.create_connection((host, int(port)), timeout=5)
+    return host, int(port)
+
+
+def connect(daemon):
+    return socket.create_connection(address_of(daemon), timeout=5)
 
 
 @pytest.mark.parametrize("name", BAD_REQUESTS)
@@ -308,19 +313,18 @@ def test_only_reads(method, daemon):
             "Content-Length: 0\r\n\r\n".encode()
         )
         answer = client.recv(65536)
-    assert b" 405 " in answer.splitlines()[0]
+    assert answer.splitlines()[0].split()[1] in (b"405", b"501")
 
 
 def test_idle_clients_lock_nobody_out(daemon):
     """More of them than the http worker keeps."""
-    clients = []
-    try:
+    worker = daemon.worker("http")
+    with contextlib.ExitStack() as clients:
         for _ in range(300):
-            clients.append(connect(daemon))
-        time.sleep(0.1)
+            client = clients.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(address_of(daemon))
+        await_for(lambda: len(worker.descriptors) > 100)
         assert daemon.get("/healthz")[0] == 200
-        assert daemon.running
-    finally:
-        for client in clients:
-            client.close()
     await_for(lambda: daemon.get("/healthz", over_tcp=True)[0] == 200)
+    assert daemon.worker("http") == worker

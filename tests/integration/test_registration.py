@@ -10,21 +10,6 @@ from harness.proxy import ConsulProxy
 from harness.waiting import await_for
 
 
-def await_state(consul, expected, timeout=10):
-    """Waits until the agent has exactly these services of ours."""
-    last = {}
-
-    def agrees():
-        last.update(state=consul.state())
-        return last["state"] == expected
-
-    try:
-        await_for(agrees, timeout)
-    except AssertionError:
-        assert last["state"] == expected
-        raise
-
-
 def real_expectation():
     expected = {}
     for pod in P.real_pods():
@@ -44,18 +29,18 @@ class TestLists:
     def test_is_registered_exactly(self, case, start, kubelet, proxy, consul):
         pods, expected = case
         kubelet.put(*pods)
-        start(kubelet, proxy, default_sync_interval="1s")
-        await_state(consul, expected)
+        daemon = start(kubelet, proxy, wait=False, default_sync_interval="1s")
+        daemon.await_ready(30)
+        assert consul.state() == expected
         check_details(consul, proxy, expected)
 
     def test_second_run_writes_nothing(
         self, case, start, kubelet, proxy, consul
     ):
-        pods, expected = case
+        pods, _ = case
         kubelet.put(*pods)
-        first = start(kubelet, proxy, default_sync_interval="1s")
-        await_state(consul, expected)
-        first.stop()
+        first = start(kubelet, consul, wait=False, default_sync_interval="1s")
+        first.await_ready(30).stop()
         before = consul.settled_catalog()
         proxy.requests.clear()
 
@@ -127,10 +112,6 @@ CASES = {
         {"web": {"Status": "passing"}},
     ),
     "not-ready": ({"ready": False}, {"web": {"Status": "critical"}}),
-    "sidecar-has-not-registered": (
-        {"sidecar": "web"},
-        {"web": {"Status": "critical"}},
-    ),
     "excluded-container": (
         {"ready": False, "container_exclude": "web"},
         {"web": {"Status": "passing"}},
@@ -171,6 +152,15 @@ REFUSED = {
     "port-0": r"service-port",
     "port-65536": r"65536",
 }
+
+
+def sidecar_pod(ready):
+    def make(name, number):
+        pod = P.clone(P.real_pod("sidecar-0"), name, number)
+        P.annotate(pod, service_health=None)
+        return P.set_ready(pod, ready, "katalog-sync-sidecar")
+
+    return make
 
 
 def annotated(**annotations):
@@ -238,6 +228,11 @@ ADDRESSES = {
         {**ipv6("fd00::3"), "lan_ipv4": "10.1.0.3"},
     ),
 }
+# the sidecar's readiness -> status; its own says that it has registered
+SIDECARS = {
+    "sidecar-not-ready": (False, "critical"),
+    "sidecar-ready": (True, "passing"),
+}
 ABSENT = {
     "pending": phase_pod("Pending"),
     "succeeded": phase_pod("Succeeded"),
@@ -250,6 +245,7 @@ PODS = {
     **{name: annotated(**case[0]) for name, case in META_CASES.items()},
     **{name: case[0] for name, case in TTLS.items()},
     **{name: case[0] for name, case in ADDRESSES.items()},
+    **{name: sidecar_pod(case[0]) for name, case in SIDECARS.items()},
     **ABSENT,
     "ending": ending_pod,
 }
@@ -337,6 +333,14 @@ def test_addresses(name, derived):
         kind: (value["Address"], value["Port"])
         for kind, value in service["TaggedAddresses"].items()
     } == {kind: (value, 8080) for kind, value in tagged.items()}
+
+
+@pytest.mark.parametrize("name", SIDECARS)
+def test_sidecar(name, derived):
+    consul, _, _ = derived
+    service = of_pod(consul.state(), name)["sc"]
+    assert service["Status"] == SIDECARS[name][1]
+    assert service["Notes"] == {"web": True}
 
 
 @pytest.mark.parametrize("name", ABSENT)

@@ -16,6 +16,17 @@ GET = pathlib.Path(__file__).parents[2] / "peers" / "get"
 OWN = 'Meta["external-sync-source"] == "katalog-sync"'
 
 
+SERVICE_FIELDS = ("Service", "Address", "Port", "Tags", "Meta")
+
+
+def has_all(actual, wanted, fields):
+    """Whether all that is wanted is there with the same fields."""
+    return all(
+        name in actual and all(actual[name][f] == item[f] for f in fields)
+        for name, item in wanted.items()
+    )
+
+
 class Refused(Exception):
     def __init__(self, status, text):
         super().__init__(f"HTTP {status}: {text}")
@@ -157,10 +168,7 @@ class Consul(Api):
         for name, service in self.own_services().items():
             check = checks.get(name, {})
             notes = check.get("Notes")
-            state[name] = {
-                key: service[key]
-                for key in ("Service", "Address", "Port", "Tags", "Meta")
-            }
+            state[name] = {key: service[key] for key in SERVICE_FIELDS}
             state[name]["Status"] = check.get("Status")
             state[name]["Notes"] = json.loads(notes) if notes else None
         return state
@@ -185,14 +193,14 @@ class Consul(Api):
         """catalog() once the servers have what the agent has."""
 
         def settled():
-            services, checks = self.catalog()
-            agents = self.checks()
-            return self.services().keys() <= services.keys() and all(
-                name in checks and checks[name][0] == check["Status"]
-                for name, check in agents.items()
+            node = self.get(f"/v1/catalog/node/{self.NODE}")["Services"]
+            health = self.get(f"/v1/health/node/{self.NODE}")
+            checks = {check["CheckID"]: check for check in health}
+            return has_all(node, self.services(), SERVICE_FIELDS) and has_all(
+                checks, self.checks(), ("Status", "Notes", "Output")
             )
 
-        await_for(settled, what="the catalog follows the agent")
+        await_for(settled, 10, "the catalog follows the agent")
         return self.catalog()
 
     # What tests do to it.

@@ -100,17 +100,17 @@ class Katalogd:
             # pytest shows it where the test failed.
             print(f"--- {self.log_path} ---\n{self.log[-LOG_SHOWN:]}")
 
-    def stop(self):
-        """Ends it by SIGTERM: soon, without an error, leaving no process."""
+    def stop(self, by=signal.SIGTERM):
+        """Ends it: soon, without an error, and no process is left."""
         if self.process is None:
             return
         family = [self.itself, *self.workers().values()]
-        self.process.terminate()
+        self.process.send_signal(by)
         try:
             code = self.process.wait(STOP_SECONDS * SLOWNESS)
         except subprocess.TimeoutExpired:
             self.kill(family)
-            raise AssertionError("not gone 5 s after SIGTERM") from None
+            raise AssertionError(f"not gone 5 s after {by.name}") from None
         self.process = None
         left = [p for p in family if p.alive]
         assert not left, f"left over: {left}"

@@ -149,7 +149,15 @@ def expected_services(pod, template=None):
 
 
 def readiness(pod):
-    return {c["name"]: c["ready"] for c in pod["status"]["containerStatuses"]}
+    """Of the containers that count: not the excluded ones, nor the sidecar."""
+    annotations = pod["metadata"].get("annotations", {})
+    others = annotations.get(PREFIX + "container-exclude", "").split(",")
+    others.append(annotations.get(PREFIX + "sidecar"))
+    return {
+        c["name"]: c["ready"]
+        for c in pod["status"]["containerStatuses"]
+        if c["name"] not in others
+    }
 
 
 def many(count):
