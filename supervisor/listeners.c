@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 
 #define BACKLOG     64
 #define SOCKET_MODE 0660
+#define PROBE_MS    1000
 
 struct listen_def {
 	enum option option;
@@ -141,12 +143,34 @@ unix_address(const char *path, struct sockaddr_un *sun)
 	return false;
 }
 
+/*
+ * Is anybody behind the socket? 0: yes; else errno, ECONNREFUSED: no. A worker
+ * of a supervisor that was killed may be about to end: it closes in a moment
+ * what a living one leaves open.
+ */
+static int
+probe(const struct sockaddr_un *sun)
+{
+	struct pollfd p = { .events = POLLIN };
+	int err = 0;
+
+	p.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (p.fd == -1)
+		return errno;
+	if (connect(p.fd, (const struct sockaddr *)sun, sizeof(*sun)) == -1)
+		err = errno == EAGAIN ? 0 : errno;
+	else if (poll(&p, 1, PROBE_MS) == 1)
+		err = ECONNRESET;
+	close(p.fd);
+	return err;
+}
+
 /* A socket that somebody listens on is not ours to replace. */
 static bool
 remove_stale(const char *path, const struct sockaddr_un *sun)
 {
 	struct stat st;
-	int fd, err = 0;
+	int err;
 
 	if (lstat(path, &st) == -1)
 		return errno == ENOENT;
@@ -154,15 +178,12 @@ remove_stale(const char *path, const struct sockaddr_un *sun)
 		errno = EEXIST;
 		return false;
 	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd == -1)
-		return false;
-	if (connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == -1)
-		err = errno;
-	close(fd);
+	err = probe(sun);
+	if (err == ECONNRESET)
+		err = probe(sun);
 	if (err == ECONNREFUSED)
 		return unlink(path) == 0;
-	errno = err != 0 && err != EAGAIN ? err : EADDRINUSE;
+	errno = err == 0 || err == ECONNRESET ? EADDRINUSE : err;
 	return false;
 }
 
@@ -316,7 +337,11 @@ listeners_configure(struct listeners *ls, const struct config *c,
 	bool good = true;
 
 	*changed = 0;
-	for (unsigned id = 1; id < LISTEN_MAX; id++) {
+	/*
+	 * The control socket first: when that is free, the workers of one
+	 * that was killed before us are gone, and their TCP port too.
+	 */
+	for (unsigned id = LISTEN_MAX - 1; id > 0; id--) {
 		enum option option = defs[id].option;
 		const char *address = settings_str(c->settings, option);
 

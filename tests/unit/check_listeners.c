@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -21,6 +22,7 @@ static char last_line[LIMIT_LOG_LINE + 1];
 static struct listeners listeners;
 static struct config config;
 static unsigned changed;
+static int listening; /* leave_socket()'s */
 
 static void
 keep_line(enum log_level level, const char *line, void *arg)
@@ -131,20 +133,21 @@ END_TEST
 
 /* What a supervisor that was killed left behind. */
 static void
-leave_socket(bool listening)
+leave_socket(bool in_use)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	char sub[128];
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
+	listening = socket(AF_UNIX, SOCK_STREAM, 0);
 	snprintf(sub, sizeof(sub), "%s/sub", dir);
 	mkdir(sub, 0700);
 	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
-	if (listening)
-		ck_assert_int_eq(listen(fd, 1), 0);
+	ck_assert_int_eq(bind(listening, (struct sockaddr *)&sun, sizeof(sun)),
+	    0);
+	if (in_use)
+		ck_assert_int_eq(listen(listening, 1), 0);
 	else
-		close(fd);
+		close(listening);
 }
 
 START_TEST(stale_socket_is_replaced)
@@ -152,6 +155,26 @@ START_TEST(stale_socket_is_replaced)
 	leave_socket(false);
 	ck_assert(configure("", path));
 	ck_assert_int_ne(connect_unix(), -1);
+}
+END_TEST
+
+/* A worker of one that was killed before us ends while we look. */
+START_TEST(socket_of_the_dying_is_replaced)
+{
+	pid_t pid;
+
+	leave_socket(true);
+	pid = fork();
+	ck_assert_int_ne(pid, -1);
+	if (pid == 0) {
+		/* Only this process still has it, until we ask. */
+		accept(listening, NULL, NULL);
+		_exit(0);
+	}
+	close(listening);
+	ck_assert(configure("", path));
+	ck_assert_int_ne(connect_unix(), -1);
+	waitpid(pid, NULL, 0);
 }
 END_TEST
 
@@ -304,6 +327,7 @@ main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, unix_socket_comes_and_goes);
 	tcase_add_test(t, stale_socket_is_replaced);
+	tcase_add_test(t, socket_of_the_dying_is_replaced);
 	tcase_add_test(t, socket_in_use_is_left_alone);
 	tcase_add_test(t, a_file_is_left_alone);
 	tcase_add_test(t, only_our_socket_is_removed);
