@@ -49,6 +49,15 @@ on_gone(const char *id, void *arg)
 	said[slot(id)].gone = true;
 }
 
+/* Blocked services are said. */
+static void
+no_log(enum log_level level, const char *line, void *arg)
+{
+	(void)level;
+	(void)line;
+	(void)arg;
+}
+
 static const struct plan_conf conf = {
 	.stale_after_ms = STALE_AFTER,
 	.report = on_report,
@@ -60,6 +69,7 @@ setup(void)
 {
 	memset(said, 0, sizeof(said));
 	now = 1000000;
+	log_set_sink(no_log, NULL);
 	p = plan_new(&conf);
 }
 
@@ -431,7 +441,7 @@ START_TEST(foreign_is_left_alone)
 	settle_a();
 	read_a(ACTUAL_FOREIGN, 1);
 	nothing();
-	ck_assert_uint_eq(counts().foreign, 1);
+	ck_assert_uint_eq(counts().blocked, 1);
 	ck_assert_ptr_nonnull(strstr(said[0].error, "left alone"));
 	now += 600000;
 	fresh(true);
@@ -439,14 +449,16 @@ START_TEST(foreign_is_left_alone)
 	plan_drop(p, "a", true, now);
 	nothing();
 	ck_assert(said[0].gone);
+	ck_assert_uint_eq(counts().blocked, 0);
 	want("a", SERVICE_PASSING, 1);
 	nothing();
+	ck_assert_uint_eq(counts().blocked, 1);
 	ck_assert_ptr_nonnull(strstr(said[0].error, "left alone"));
 	/* Its owner took it away: the ID is free. */
 	read_nothing();
 	does(PLAN_REGISTER, "a");
 	ck_assert_str_eq(said[0].error, "");
-	ck_assert_uint_eq(counts().foreign, 0);
+	ck_assert_uint_eq(counts().blocked, 0);
 }
 END_TEST
 
@@ -836,7 +848,7 @@ START_TEST(survives_anything)
 	ck_assert_uint_eq(counts().actual, 26);
 	ck_assert_uint_eq(counts().pending, 0);
 	ck_assert_uint_eq(counts().busy, 0);
-	ck_assert_uint_eq(counts().foreign, 0);
+	ck_assert_uint_eq(counts().blocked, 0);
 	for (size_t i = 0; i < PLAN_RESULTS; i++)
 		ck_assert_uint_eq(counts().failed[i], 0);
 }

@@ -64,24 +64,36 @@ denied_hint(const char *body)
 	return "; katalogd's token needs service:write on it";
 }
 
+/* Bytes of the first line, clipped between two UTF-8 characters. */
+static size_t
+first_line(const char *body)
+{
+	size_t n = strcspn(body, "\r\n");
+
+	if (n <= SAID_MAX)
+		return n;
+	n = SAID_MAX;
+	while (n > 0 && ((unsigned char)body[n] & 0xc0) == 0x80)
+		n--;
+	return n;
+}
+
 void
 answer_text(const struct answer *a, char *buf, size_t cap)
 {
+	bool denied = answer_result(a) == PLAN_DENIED;
 	size_t said;
-	bool denied;
 
 	if (a->error != NULL) {
 		snprintf(buf, cap, "%s", a->error);
 		return;
 	}
-	denied = answer_result(a) == PLAN_DENIED;
-	said = strcspn(a->body, "\r\n");
+	said = first_line(a->body);
 	/* The hint follows. */
 	if (denied && said > 0 && a->body[said - 1] == '.')
 		said--;
 	snprintf(buf, cap, "HTTP %ld%s%.*s%s", a->status, said == 0 ? "" : ": ",
-	    (int)(said < SAID_MAX ? said : SAID_MAX), a->body,
-	    denied ? denied_hint(a->body) : "");
+	    (int)said, a->body, denied ? denied_hint(a->body) : "");
 }
 
 static bool

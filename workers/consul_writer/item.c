@@ -190,36 +190,32 @@ is_pending(const struct plan_item *it, enum plan_op op)
 	return op != PLAN_REFRESH && it->result != PLAN_REFUSED;
 }
 
+/* Somebody else's, but wanted. */
+static bool
+is_blocked(const struct plan_item *it)
+{
+	return it->want != NULL && it->state == ACTUAL_FOREIGN;
+}
+
+/* Adds it to a count, or takes it away, if that has changed. */
+static void
+count_if(bool is, bool *was, size_t *n)
+{
+	if (is && !*was)
+		(*n)++;
+	else if (!is && *was)
+		(*n)--;
+	*was = is;
+}
+
 static void
 item_count(struct plan *p, struct plan_item *it, enum plan_op op)
 {
-	bool pending = is_pending(it, op);
-
-	if (pending && !it->pending)
-		p->counts.pending++;
-	else if (!pending && it->pending)
-		p->counts.pending--;
-	it->pending = pending;
-}
-
-static size_t *
-counter_of(struct plan *p, const struct plan_item *it)
-{
-	if (it->state == ACTUAL_FOREIGN)
-		return &p->counts.foreign;
-	return present(it) ? &p->counts.actual : NULL;
-}
-
-void
-item_state(struct plan *p, struct plan_item *it, enum actual_state state)
-{
-	size_t *counter = counter_of(p, it);
-
-	if (counter != NULL)
-		(*counter)--;
-	it->state = state;
-	if ((counter = counter_of(p, it)) != NULL)
-		(*counter)++;
+	if (is_blocked(it) && !it->blocked)
+		log_warnx("service %s: " FOREIGN_TEXT, it->id);
+	count_if(is_blocked(it), &it->blocked, &p->counts.blocked);
+	count_if(is_pending(it, op), &it->pending, &p->counts.pending);
+	count_if(present(it), &it->counted, &p->counts.actual);
 }
 
 void
@@ -264,7 +260,7 @@ actual_word(const struct plan_item *it)
 static const char *
 error_text(const struct plan_item *it)
 {
-	if (it->state == ACTUAL_FOREIGN && it->want != NULL)
+	if (is_blocked(it))
 		return FOREIGN_TEXT;
 	return it->error == NULL ? "" : it->error;
 }

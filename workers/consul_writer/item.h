@@ -48,6 +48,8 @@ struct plan_item {
 
 	/* As the plan's counts and the last report have it. */
 	bool pending;
+	bool blocked;
+	bool counted; /* as actual */
 	bool reported;
 	const char *said_desired;
 	const char *said_actual;
@@ -88,8 +90,7 @@ struct plan_item *item_new(struct plan *p, const char *id);
 /* Without a word to anybody. */
 void item_free(struct plan *p, struct plan_item *it);
 
-/* Changes of state and result go through these, as they are counted. */
-void item_state(struct plan *p, struct plan_item *it, enum actual_state state);
+/* Changes of the result go through this, as it is counted. */
 void item_result(struct plan *p, struct plan_item *it, enum plan_result r,
     const char *text);
 

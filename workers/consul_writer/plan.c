@@ -78,7 +78,7 @@ item_wanted(struct plan *p, const char *id)
 		return it;
 	it = item_new(p, id);
 	if (p->was_read)
-		item_state(p, it, ACTUAL_ABSENT);
+		it->state = ACTUAL_ABSENT;
 	return it;
 }
 
@@ -188,7 +188,7 @@ item_read(struct plan *p, struct plan_item *it, enum actual_state state)
 {
 	bool open = it->result == PLAN_LOST || it->result == PLAN_GONE;
 
-	item_state(p, it, state);
+	it->state = state;
 	if (open)
 		item_result(p, it, PLAN_DONE, "");
 }
@@ -281,7 +281,7 @@ plan_due(struct plan *p, uint64_t now)
 static void
 done_update(struct plan *p, struct plan_item *it, uint64_t now)
 {
-	item_state(p, it, actual_of_status(it->sent_status));
+	it->state = actual_of_status(it->sent_status);
 	item_refresh_in(p, it, it->sent_ttl_ms, &window_refresh, now);
 }
 
@@ -293,7 +293,7 @@ static void
 done_register(struct plan *p, struct plan_item *it, uint64_t now)
 {
 	if (it->state < ACTUAL_PASSING)
-		item_state(p, it, actual_of_status(it->sent_status));
+		it->state = actual_of_status(it->sent_status);
 	it->def = it->sent_def;
 	item_refresh_in(p, it, it->sent_ttl_ms, &window_registered, now);
 }
@@ -301,8 +301,9 @@ done_register(struct plan *p, struct plan_item *it, uint64_t now)
 static void
 done_deregister(struct plan *p, struct plan_item *it, uint64_t now)
 {
+	(void)p;
 	(void)now;
-	item_state(p, it, ACTUAL_ABSENT);
+	it->state = ACTUAL_ABSENT;
 }
 
 static void (*const done_ops[PLAN_OPS])(struct plan *p, struct plan_item *it,
@@ -348,7 +349,7 @@ item_failed(struct plan *p, struct plan_item *it, enum plan_result r,
 	    schedule_backoff_ms(it->failures - (r == PLAN_GONE), RETRY_MIN_MS,
 		RETRY_MAX_MS, item_seed(p, it));
 	if (is_open[r])
-		item_state(p, it, ACTUAL_UNKNOWN);
+		it->state = ACTUAL_UNKNOWN;
 	item_result(p, it, r, text);
 	return news;
 }

@@ -125,7 +125,7 @@ struct plan_counts {
 	 */
 	size_t pending;
 	size_t busy; /* under way or to be started now */
-	size_t foreign;
+	size_t blocked; /* wanted, but their IDs are somebody else's */
 	size_t failed[PLAN_RESULTS]; /* whose last write ended so */
 };
 

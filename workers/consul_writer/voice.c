@@ -94,46 +94,65 @@ say_stale(struct writer *w, bool stale)
 		    "the pods are read again: checks are refreshed");
 }
 
-/* The first that applies. */
+/* What stops all of it; false: nothing does. */
+static bool
+is_stopped(const struct writer *w, bool stale, enum health *h, char *text)
+{
+	bool waits = !w->complete || plan_stale_at(w->plan) == 0;
+
+	if (w->trouble[0] != '\0')
+		snprintf(text, LIMIT_TEXT, "consul at %.100s: %.350s",
+		    w->conf.server, w->trouble);
+	else if (waits)
+		snprintf(text, LIMIT_TEXT, "waiting for the first pod list");
+	else if (stale)
+		snprintf(text, LIMIT_TEXT,
+		    "the pods can't be read: checks are not refreshed");
+	else
+		return false;
+	*h = w->trouble[0] == '\0' && waits ? HEALTH_STARTING : HEALTH_DEGRADED;
+	return true;
+}
+
+/* What is wrong with some services; false: nothing is. */
+static bool
+is_degraded(const struct writer *w, const struct plan_counts *c, char *text)
+{
+	size_t refused = c->failed[PLAN_REFUSED] + c->failed[PLAN_BROKEN];
+
+	if (c->failed[PLAN_DENIED] > 0)
+		snprintf(text, LIMIT_TEXT, "%zu of %zu services: %.400s",
+		    c->failed[PLAN_DENIED], c->desired, w->denied);
+	else if (refused > 0)
+		snprintf(text, LIMIT_TEXT,
+		    "%zu of %zu services are refused by the agent", refused,
+		    c->desired);
+	else if (c->blocked > 0)
+		snprintf(text, LIMIT_TEXT,
+		    "%zu of %zu services have an ID that is somebody else's",
+		    c->blocked, c->desired);
+	else
+		return false;
+	return true;
+}
+
 static enum health
 health_of(const struct writer *w, const struct plan_counts *c, bool stale,
     char text[LIMIT_TEXT])
 {
-	if (w->trouble[0] != '\0') {
-		snprintf(text, LIMIT_TEXT, "consul at %.100s: %.350s",
-		    w->conf.server, w->trouble);
+	enum health h;
+
+	if (is_stopped(w, stale, &h, text))
+		return h;
+	if (is_degraded(w, c, text))
 		return HEALTH_DEGRADED;
+	if (w->synced) {
+		snprintf(text, LIMIT_TEXT, "in step");
+		return HEALTH_OK;
 	}
-	if (!w->complete || (stale && plan_stale_at(w->plan) == 0)) {
-		snprintf(text, LIMIT_TEXT, "waiting for the first pod list");
-		return HEALTH_STARTING;
-	}
-	if (stale) {
-		snprintf(text, LIMIT_TEXT,
-		    "the pods can't be read: checks are not refreshed");
-		return HEALTH_DEGRADED;
-	}
-	if (c->failed[PLAN_DENIED] > 0) {
-		snprintf(text, LIMIT_TEXT, "%zu of %zu services: %.400s",
-		    c->failed[PLAN_DENIED], c->desired, w->denied);
-		return HEALTH_DEGRADED;
-	}
-	if (c->failed[PLAN_REFUSED] + c->failed[PLAN_BROKEN] + c->foreign > 0) {
-		snprintf(text, LIMIT_TEXT,
-		    "%zu services are refused by the agent, %zu have an ID "
-		    "that is somebody else's",
-		    c->failed[PLAN_REFUSED] + c->failed[PLAN_BROKEN],
-		    c->foreign);
-		return HEALTH_DEGRADED;
-	}
-	if (!w->synced) {
-		snprintf(text, LIMIT_TEXT,
-		    "%zu of %zu services are not yet as desired", c->pending,
-		    c->desired);
-		return HEALTH_STARTING;
-	}
-	snprintf(text, LIMIT_TEXT, "in step");
-	return HEALTH_OK;
+	snprintf(text, LIMIT_TEXT, "%zu of %zu services are not yet as desired",
+	    c->pending, c->desired);
+	return HEALTH_STARTING;
 }
 
 static void
