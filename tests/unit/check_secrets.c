@@ -68,11 +68,18 @@ write_in_place(const char *name, const char *text)
 static void
 set_defaults(void)
 {
-	for (unsigned opt = 1; opt < OPT_MAX; opt++)
-		if (option_def(opt)->type != OPTION_BOOL &&
-		    option_def(opt)->type != OPTION_COUNT &&
-		    option_def(opt)->type != OPTION_DURATION)
-			settings_set_str(config.settings, opt, "");
+	static const enum option files[] = {
+		OPT_KUBELET_CA,
+		OPT_KUBELET_TOKEN_FILE,
+		OPT_KUBELET_CLIENT_CERT,
+		OPT_KUBELET_CLIENT_KEY,
+		OPT_CONSUL_CA,
+		OPT_CONSUL_CLIENT_CERT,
+		OPT_CONSUL_CLIENT_KEY,
+	};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
+		settings_set_str(config.settings, files[i], "");
 	settings_set_str(config.settings, OPT_KUBELET_API,
 	    "http://localhost:10255/pods");
 	settings_set_str(config.settings, OPT_CONSUL_ADDR,
