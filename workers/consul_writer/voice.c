@@ -162,7 +162,9 @@ find_synced(struct writer *w, const struct plan_counts *c, bool stale)
 	    c->pending > 0)
 		return;
 	w->synced = true;
-	log_info("all %zu services are in the agent as desired", c->desired);
+	log_info("first sync done: %zu of %zu services are in the agent as "
+		 "desired",
+	    c->desired - c->blocked - c->failed[PLAN_REFUSED], c->desired);
 }
 
 void
