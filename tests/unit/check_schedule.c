@@ -14,7 +14,7 @@ static const struct row {
 	{ &window_refresh, 1, 0, 0 },
 	{ &window_refresh, 10, 5, 7 },
 	{ &window_registered, 20000, 2000, 14000 },
-	{ &window_found, 20000, 0, 2000 },
+	{ &window_found, 20000, 0, 200 },
 	{ &window_refresh, UINT64_MAX, UINT64_MAX / 100 * 49,
 	    UINT64_MAX / 100 * 70 },
 };

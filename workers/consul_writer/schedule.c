@@ -5,7 +5,7 @@
 
 const struct window window_refresh = { .from = 50, .to = 70 };
 const struct window window_registered = { .from = 10, .to = 70 };
-const struct window window_found = { .from = 0, .to = 10 };
+const struct window window_found = { .from = 0, .to = 1 };
 
 /* Seeds in steps of 1/PARTS. */
 #define PARTS 1024

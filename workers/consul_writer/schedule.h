@@ -23,6 +23,8 @@ extern const struct window window_registered;
 /*
  * The first one of a check that was found in the agent: another process may
  * have refreshed it up to 70 % of the TTL ago, and this one may not live long.
+ * All at once, but not in the same order each time: a writer that keeps being
+ * killed must not starve those at the end of it.
  */
 extern const struct window window_found;
 
