@@ -59,6 +59,26 @@
 
 /* Consul's answer to one request. */
 #define LIMIT_CONSUL_BODY (64 * 1024 * 1024)
+/* An element of its lists: an instance with its checks, whose outputs are cut
+ * by the agent at 4 kB each. */
+#define LIMIT_CONSUL_ELEMENT (4 * 1024 * 1024)
+/* All instances of one service: 2 kB each, so some thousands. */
+#define LIMIT_CONSUL_SERVICE (32 * 1024 * 1024)
+
+/*
+ * A kubeconfig: its bytes; how deep its YAML goes, how many values there are,
+ * and how many names one mapping has (tools of clouds write hundreds of
+ * clusters, as a list). The credentials are as large as they can be for all
+ * of them to fit a packet; a chain of RSA-4096 certificates has 8 kB.
+ */
+#define LIMIT_KUBECONFIG       (1024 * 1024)
+#define LIMIT_KUBECONFIG_DEPTH 32
+#define LIMIT_KUBECONFIG_NODES 50000
+#define LIMIT_KUBECONFIG_NAMES 256
+#define LIMIT_K8S_TOKEN        8192
+#define LIMIT_K8S_CA           26000
+#define LIMIT_K8S_CERT         16384
+#define LIMIT_K8S_KEY          8192
 
 /*
  * Any server's answer: its headers; what is kept of an error's body for the

@@ -26,6 +26,12 @@ static const char requests_help[] = "Requests to the Consul agent.";
 static const char services_help[] =
     "Services that ought to be at the agent, and that are.";
 
+#define FOLLOWER ROLE_CONSUL_READER
+
+static const char follower_errors[] = "katalogd_consul_reader_errors_total";
+static const char follower_requests[] = "katalogd_consul_reader_requests_total";
+static const char left_out[] = "katalogd_consul_reader_left_out";
+
 static const struct metric_def table[METRIC_MAX] = {
 	[M_KUBELET_SYNC_OK] = { kubelet_count, "status=\"success\"",
 	    "Reads of the pod list.", METRIC_COUNTER, READER },
@@ -97,6 +103,44 @@ static const struct metric_def table[METRIC_MAX] = {
 	[M_CONSUL_LATENCY] = { "katalogd_consul_request_seconds", NULL,
 	    "Time of a request to the Consul agent.", METRIC_HISTOGRAM,
 	    WRITER },
+	[M_READER_SERVICES] = { "consul_sync_services_total", NULL,
+	    "Consul's services that Kubernetes is to have.", METRIC_GAUGE,
+	    FOLLOWER },
+	[M_READER_ENDPOINTS] = { "consul_sync_endpoints_total", NULL,
+	    "Their instances that are ready.", METRIC_GAUGE, FOLLOWER },
+	[M_READER_ERRORS] = { "consul_sync_consul_errors_total", NULL,
+	    "Reads of Consul that failed.", METRIC_COUNTER, FOLLOWER },
+	[M_READER_ERR_CONNECT] = { follower_errors, "kind=\"connect\"",
+	    "Reads of Consul that failed, by kind.", METRIC_COUNTER, FOLLOWER },
+	[M_READER_ERR_HTTP] = { follower_errors, "kind=\"http\"", NULL,
+	    METRIC_COUNTER, FOLLOWER },
+	[M_READER_ERR_ACL] = { follower_errors, "kind=\"acl\"", NULL,
+	    METRIC_COUNTER, FOLLOWER },
+	[M_READER_ERR_BODY] = { follower_errors, "kind=\"body\"", NULL,
+	    METRIC_COUNTER, FOLLOWER },
+	[M_READER_ERR_RESET] = { follower_errors, "kind=\"reset\"", NULL,
+	    METRIC_COUNTER, FOLLOWER },
+	[M_READER_LISTS] = { follower_requests, "op=\"list\"",
+	    "Requests to Consul: lists, most of them blocking, and services.",
+	    METRIC_COUNTER, FOLLOWER },
+	[M_READER_READS] = { follower_requests, "op=\"service\"", NULL,
+	    METRIC_COUNTER, FOLLOWER },
+	[M_READER_UNCHANGED] = { "katalogd_consul_reader_unchanged_total", NULL,
+	    "Services that were read and were as before.", METRIC_COUNTER,
+	    FOLLOWER },
+	[M_READER_BYTES] = { "katalogd_consul_reader_bytes_total", NULL,
+	    "Bytes of Consul's answers.", METRIC_COUNTER, FOLLOWER },
+	[M_READER_LATENCY] = { "katalogd_consul_reader_request_seconds", NULL,
+	    "Time of a read of one service.", METRIC_HISTOGRAM, FOLLOWER },
+	[M_READER_WAITING] = { "katalogd_consul_reader_waiting", NULL,
+	    "Services and instances that Consul no longer shows, kept until a "
+	    "second look.",
+	    METRIC_GAUGE, FOLLOWER },
+	[M_READER_LEFT_OUT_BAD] = { left_out, "reason=\"bad\"",
+	    "Instances that are no endpoints, by reason.", METRIC_GAUGE,
+	    FOLLOWER },
+	[M_READER_LEFT_OUT_LOOP] = { left_out, "reason=\"loop\"", NULL,
+	    METRIC_GAUGE, FOLLOWER },
 };
 
 const struct metric_def *

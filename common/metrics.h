@@ -59,6 +59,23 @@ enum metric {
 	M_CONSUL_READ,
 	M_CONSUL_BYTES, /* katalogd_consul_bytes_total */
 	M_CONSUL_LATENCY, /* katalogd_consul_request_seconds */
+	/* consul-reader's, the first three by consul-sync's names */
+	M_READER_SERVICES, /* consul_sync_services_total */
+	M_READER_ENDPOINTS, /* consul_sync_endpoints_total: that are ready */
+	M_READER_ERRORS, /* consul_sync_consul_errors_total */
+	M_READER_ERR_CONNECT, /* katalogd_consul_reader_errors_total{kind} */
+	M_READER_ERR_HTTP, /* a status that is not 200, or no leader */
+	M_READER_ERR_ACL,
+	M_READER_ERR_BODY,
+	M_READER_ERR_RESET, /* an index that went backwards */
+	M_READER_LISTS, /* katalogd_consul_reader_requests_total{op=} */
+	M_READER_READS, /* of one service */
+	M_READER_UNCHANGED, /* katalogd_consul_reader_unchanged_total */
+	M_READER_BYTES, /* katalogd_consul_reader_bytes_total */
+	M_READER_LATENCY, /* katalogd_consul_reader_request_seconds */
+	M_READER_WAITING, /* katalogd_consul_reader_waiting */
+	M_READER_LEFT_OUT_BAD, /* katalogd_consul_reader_left_out{reason=} */
+	M_READER_LEFT_OUT_LOOP,
 	METRIC_MAX
 };
 
