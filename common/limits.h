@@ -57,8 +57,12 @@
 #define LIMIT_NOTES            4096
 #define LIMIT_ADDRESS          64
 
-/* Consul's answer to one request. */
-#define LIMIT_CONSUL_BODY (64 * 1024 * 1024)
+/*
+ * Consul's answer to one request. Go's decoder, and so an agent, takes 10,000
+ * levels: the Config of somebody's proxy may have them.
+ */
+#define LIMIT_CONSUL_BODY  (64 * 1024 * 1024)
+#define LIMIT_CONSUL_DEPTH 10100
 /* An element of its lists: an instance with its checks, whose outputs are cut
  * by the agent at 4 kB each. */
 #define LIMIT_CONSUL_ELEMENT (4 * 1024 * 1024)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "workers/consul_writer/consul_json.h"
+#include "workers/consul_writer/definition.h"
 
 #define AFTER (30 * 60 * 1000)
 #define ID    "katalog-sync_web_shop_web-1"
@@ -108,6 +109,13 @@ static const struct variant in_services[] = {
 	{ "\"lan_ipv4\":{\"Address\":\"10.1.2.3\",\"Port\":80},", "",
 	    ACTUAL_PASSING, true },
 	{ "\"wan_ipv4\"", "\"virtual\"", ACTUAL_PASSING, true },
+	/* Whoever may register may write so: it costs nobody else. */
+	{ "[\"b\",\"a\"]", "[\"b\",\"a\\u0000\"]", ACTUAL_PASSING, false },
+	{ "\"Service\":\"web\"", "\"Service\":\"web\\u0000\"", ACTUAL_PASSING,
+	    false },
+	{ "\"external-sync-source\":\"katalog-sync\"",
+	    "\"external-sync-source\":\"katalog-sync\\u0000\"", ACTUAL_FOREIGN,
+	    false },
 };
 
 static const struct variant in_checks[] = {
@@ -120,6 +128,8 @@ static const struct variant in_checks[] = {
 	{ "after 30m0s", "after 1h0m0s", ACTUAL_PASSING, false },
 	{ "\"ttl\"", "\"\"", ACTUAL_PASSING, true },
 	{ "\"ttl\"", "\"http\"", ACTUAL_UNCHECKED, true },
+	{ "\"ttl\"", "\"ttl\\u0000\"", ACTUAL_UNCHECKED, true },
+	{ ":true}", ":true}\\u0000", ACTUAL_PASSING, false },
 	{ "\"ServiceID\":\"kat", "\"ServiceID\":\"cat", ACTUAL_UNCHECKED,
 	    true },
 	{ "{\"kat", "{\"cat", ACTUAL_UNCHECKED, false },
@@ -170,6 +180,17 @@ START_TEST(sees_what_differs_in_checks)
 }
 END_TEST
 
+/* To Go, an IPv4 address in IPv6 form is one of IPv4. */
+START_TEST(mapped_address_is_ipv4)
+{
+	ck_assert_str_eq(definition_tagged("::ffff:10.1.2.3", NULL, false),
+	    "::ffff:10.1.2.3");
+	ck_assert_str_eq(definition_tagged("::ffff:10.1.2.3", NULL, true), "");
+	ck_assert_str_eq(definition_tagged("fd00::1", NULL, true), "fd00::1");
+	ck_assert_str_eq(definition_tagged("fd00::1", NULL, false), "");
+}
+END_TEST
+
 /* Each field of a service but its status counts. */
 START_TEST(fingerprint_has_all)
 {
@@ -216,11 +237,9 @@ static const struct refusal {
 	{ "{\"a\":{}}", NULL },
 	{ "{\"a\":{\"ID\":1}}", NULL },
 	{ "{\"a\":{\"ID\":\"b\"}}", NULL },
-	{ "{\"a\":{\"ID\":\"a\\u0000b\"}}", NULL },
 	{ "{\"" ID "\":{\"ID\":\"" ID "\",\"Service\":1}}", NULL },
 	{ "{\"" ID "\":{\"ID\":\"" ID "\",\"Tags\":{}}}", NULL },
 	{ "{\"" ID "\":{\"ID\":\"" ID "\",\"Tags\":[1]}}", NULL },
-	{ "{\"" ID "\":{\"ID\":\"" ID "\",\"Tags\":[\"\\u0000\"]}}", NULL },
 	{ "{\"" ID "\":{\"ID\":\"" ID "\",\"Meta\":[]}}", NULL },
 	{ "{\"" ID "\":{\"ID\":\"" ID "\",\"Meta\":{\"a\":1}}}", NULL },
 	{ "{\"" ID "\":{\"ID\":\"" ID "\",\"Port\":\"80\"}}", NULL },
@@ -263,15 +282,63 @@ START_TEST(refuses_nul)
 }
 END_TEST
 
+/* {"a":[[...]]}, open ended. */
+static char *
+nested(const char *inside, size_t depth)
+{
+	size_t len = strlen(inside);
+	char *text = calloc(1, 2 * depth + len + 16), *at = text;
+
+	ck_assert_ptr_nonnull(text);
+	memcpy(at, "{\"a\":", 5);
+	memset(at += 5, '[', depth);
+	memcpy(at += depth, inside, len);
+	memset(at += len, ']', depth);
+	strcpy(at + depth, "}");
+	return text;
+}
+
 START_TEST(refuses_depth)
 {
-	char deep[4096];
+	char *deep = nested("", 10200);
 	struct actual_list l;
 
-	snprintf(deep, sizeof(deep), "{\"a\":%0*d", 0, 0);
-	memset(deep + 5, '[', sizeof(deep) - 6);
-	deep[sizeof(deep) - 1] = '\0';
 	ck_assert_ptr_nonnull(read_texts(deep, "{}", &l));
+	free(deep);
+}
+END_TEST
+
+/* The agent takes 10,000 levels from whoever may register. */
+START_TEST(others_may_be_deep)
+{
+	char *config = nested("1", 9990), *other, *s;
+
+	ck_assert_int_ge(asprintf(&other,
+			     "{\"a\":{\"ID\":\"a\",\"Proxy\":%s},\"kat",
+			     config),
+	    0);
+	s = replaced(services, "{\"kat", other);
+	check_actual(NULL, s, checks);
+	free(s);
+	free(other);
+	free(config);
+}
+END_TEST
+
+/* Keys are cut at a NUL: ours may be hidden, but is not taken for another. */
+START_TEST(others_may_have_a_nul)
+{
+	char *s = replaced(services, "{\"kat",
+	    "{\"a\\u0000b\":{\"ID\":\"a\\u0000b\"},\"kat");
+	struct actual_list l;
+
+	check_actual(NULL, s, checks);
+	free(s);
+	ck_assert_ptr_null(
+	    read_texts("{\"" ID "\\u0000\":{\"ID\":\"" ID "\\u0000\"}}", "{}",
+		&l));
+	ck_assert_uint_eq(l.n, 0);
+	actual_list_free(&l);
 }
 END_TEST
 
@@ -378,10 +445,13 @@ main(void)
 	    COUNT(in_services));
 	tcase_add_loop_test(t, sees_what_differs_in_checks, 0,
 	    COUNT(in_checks));
+	tcase_add_test(t, mapped_address_is_ipv4);
 	tcase_add_test(t, fingerprint_has_all);
 	tcase_add_loop_test(t, refuses, 0, COUNT(refused));
 	tcase_add_test(t, refuses_nul);
 	tcase_add_test(t, refuses_depth);
+	tcase_add_test(t, others_may_be_deep);
+	tcase_add_test(t, others_may_have_a_nul);
 	tcase_add_test(t, passes_over_others);
 	tcase_add_test(t, sorts);
 	tcase_add_test(t, writes_registration);

@@ -13,11 +13,17 @@
 #define NAMESPACE_KEY "external-k8s-namespace"
 #define POD_KEY       "external-k8s-pod"
 
+/*
+ * In place of a text with a NUL, an address whose port is not the service's:
+ * none of ours has it, and somebody else's is no reason to refuse the rest.
+ */
+#define OTHER_TEXT "\001"
+
 /* The whole text as one object, or NULL. */
 static struct json_object *
 parse_object(const char *text, size_t len)
 {
-	struct json_tokener *tok = json_tokener_new_ex(LIMIT_JSON_DEPTH);
+	struct json_tokener *tok = json_tokener_new_ex(LIMIT_CONSUL_DEPTH);
 	struct json_object *o = NULL;
 	size_t end;
 
@@ -35,7 +41,7 @@ parse_object(const char *text, size_t len)
 	return NULL;
 }
 
-/* NULL if it is no text, or one with a NUL in it. */
+/* NULL if it is no text. */
 static const char *
 text_in(struct json_object *o)
 {
@@ -44,7 +50,8 @@ text_in(struct json_object *o)
 	if (!json_object_is_type(o, json_type_string))
 		return NULL;
 	s = json_object_get_string(o);
-	return strlen(s) == (size_t)json_object_get_string_len(o) ? s : NULL;
+	return strlen(s) == (size_t)json_object_get_string_len(o) ? s
+								  : OTHER_TEXT;
 }
 
 /* A member's text; "" if it is missing or null. False if it is another type. */
@@ -85,9 +92,6 @@ get_port(struct json_object *o, uint64_t *port)
 	return true;
 }
 
-/* In place of an address whose port is not the service's: never ours. */
-#define NO_ADDRESS "?"
-
 static bool
 get_tagged(struct json_object *all, const char *key, uint64_t port,
     const char **address)
@@ -103,7 +107,7 @@ get_tagged(struct json_object *all, const char *key, uint64_t port,
 	if (!get_text(m, "Address", address) || !get_port(m, &own))
 		return false;
 	if (own != port)
-		*address = NO_ADDRESS;
+		*address = OTHER_TEXT;
 	return true;
 }
 
@@ -295,17 +299,32 @@ by_id(const void *a, const void *b)
 	return strcmp(x->id, y->id);
 }
 
-/* The map's key and the service's own ID must be the same. */
+/*
+ * NULL if the map's key is the service's own ID, as it must be. Keys are cut
+ * at a NUL: such an ID, which is none of ours, is "" here.
+ */
+static const char *
+read_id(struct json_object *service, const char *key, const char **id)
+{
+	if (!json_object_is_type(service, json_type_object) ||
+	    !get_text(service, "ID", id))
+		return "a service without its ID";
+	if (strcmp(*id, OTHER_TEXT) == 0)
+		*id = "";
+	else if (strcmp(*id, key) != 0)
+		return "a service under another ID than its own";
+	return NULL;
+}
+
 static const char *
 read_all(struct json_object *services, struct json_object *checks,
     struct actual_list *out)
 {
-	const char *id;
+	const char *id, *why;
 
 	json_object_object_foreach(services, key, service) {
-		if (!json_object_is_type(service, json_type_object) ||
-		    !get_text(service, "ID", &id) || strcmp(id, key) != 0)
-			return "a service without its ID";
+		if ((why = read_id(service, key, &id)) != NULL)
+			return why;
 		if (!has_our_prefix(id))
 			continue;
 		if (out->n == LIMIT_SET_ENTRIES)

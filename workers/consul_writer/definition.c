@@ -1,5 +1,6 @@
 #include "workers/consul_writer/definition.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -86,12 +87,22 @@ definition_check_name(const struct service *s, uint64_t deregister_ms,
 		    after);
 }
 
+/* As Go does: an IPv4 address in IPv6 form is one of IPv4. */
+static bool
+is_ipv6(const char *address)
+{
+	struct in6_addr in6;
+
+	return inet_pton(AF_INET6, address, &in6) == 1 &&
+	    !IN6_IS_ADDR_V4MAPPED(&in6);
+}
+
 const char *
 definition_tagged(const char *address, const char *given, bool v6)
 {
 	if (given != NULL && *given != '\0')
 		return given;
-	return (strchr(address, ':') != NULL) == v6 ? address : "";
+	return is_ipv6(address) == v6 ? address : "";
 }
 
 struct fingerprint
