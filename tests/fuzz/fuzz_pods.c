@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "workers/kubelet_reader/json_scan.h"
+#include "workers/json_scan.h"
 #include "workers/kubelet_reader/pods.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "workers/kubelet_reader/json_scan.h"
+#include "workers/json_scan.h"
 
 #define DEPTH 4
 

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "workers/kubelet_reader/outage.h"
+#include "workers/outage.h"
 
 START_TEST(each_reason_once)
 {

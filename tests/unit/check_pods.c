@@ -5,7 +5,7 @@
 
 #include "common/log.h"
 #include "tests/unit/pod_text.h"
-#include "workers/kubelet_reader/json_scan.h"
+#include "workers/json_scan.h"
 #include "workers/kubelet_reader/pods.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))

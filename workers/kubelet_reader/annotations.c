@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/log.h"
-#include "workers/kubelet_reader/fields.h"
+#include "workers/fields.h"
 
 #define SPACE " \t\r\n"
 

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 #include "workers/kubelet_reader/arena.h"
-#include "workers/kubelet_reader/refusal.h"
+#include "workers/refusal.h"
 
 #define ANNOTATION_PREFIX "katalog-sync.wish.com/"
 

@@ -5,7 +5,7 @@
 
 #include "common/limits.h"
 #include "common/log.h"
-#include "workers/kubelet_reader/fields.h"
+#include "workers/fields.h"
 
 #define PORT_MAX 65535
 

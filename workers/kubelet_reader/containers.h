@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "workers/kubelet_reader/refusal.h"
+#include "workers/refusal.h"
 
 struct container {
 	const char *name; /* the tree's */

@@ -8,9 +8,9 @@
 #include "common/duration.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "workers/fields.h"
 #include "workers/kubelet_reader/derivation.h"
-#include "workers/kubelet_reader/fields.h"
-#include "workers/kubelet_reader/tree.h"
+#include "workers/tree.h"
 
 /* Identity. */
 

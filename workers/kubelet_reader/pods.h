@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "common/service.h"
-#include "workers/kubelet_reader/refusal.h"
+#include "workers/refusal.h"
 
 struct pod_conf {
 	uint64_t min_interval_ms;

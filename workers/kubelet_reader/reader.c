@@ -11,11 +11,11 @@
 #include "common/log.h"
 #include "workers/kubelet_reader/guard.h"
 #include "workers/kubelet_reader/interval.h"
-#include "workers/kubelet_reader/outage.h"
 #include "workers/kubelet_reader/podlist.h"
 #include "workers/kubelet_reader/publish.h"
 #include "workers/kubelet_reader/source.h"
 #include "workers/kubelet_reader/split.h"
+#include "workers/outage.h"
 
 /* FRESH, when nothing else is said: at least four in stale-after. */
 #define FRESH_PERIOD_MS 5000

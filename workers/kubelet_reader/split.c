@@ -5,7 +5,7 @@
 
 #include "common/limits.h"
 #include "common/log.h"
-#include "workers/kubelet_reader/json_scan.h"
+#include "workers/json_scan.h"
 
 enum state {
 	ST_BEGIN,

@@ -17,7 +17,7 @@
 #include <stdint.h>
 #include <xxhash.h>
 
-#include "workers/kubelet_reader/refusal.h"
+#include "workers/refusal.h"
 
 /* Random bytes that nobody knows, so that no two pods are made to collide. */
 #define SPLIT_SECRET 192

@@ -1,4 +1,4 @@
-#include "workers/kubelet_reader/duplicate.h"
+#include "workers/duplicate.h"
 
 #include <stdio.h>
 #include <stdlib.h>

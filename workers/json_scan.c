@@ -1,4 +1,4 @@
-#include "workers/kubelet_reader/json_scan.h"
+#include "workers/json_scan.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "workers/kubelet_reader/outage.h"
+#include "workers/outage.h"
 
 #include <string.h>
 #include <xxhash.h>

@@ -1,4 +1,4 @@
-#include "workers/kubelet_reader/refusal.h"
+#include "workers/refusal.h"
 
 #include <stdarg.h>
 #include <stdio.h>

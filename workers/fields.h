@@ -1,7 +1,7 @@
 /*
- * Members of a json-c object, each with the type that the Kubernetes API gives
- * it. Pure. A missing member and null are the same. Another type refuses the
- * list: the apiserver lets no such object in, so the kubelet did not say it.
+ * Members of a json-c object, each with the type that its API gives it. Pure. A
+ * missing member and null are the same. Another type refuses the answer: the
+ * server did not say it.
  */
 #ifndef FIELDS_H
 #define FIELDS_H
@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "workers/kubelet_reader/refusal.h"
+#include "workers/refusal.h"
 
 /* NULL (or 0, false): not there, or refused. parent may be NULL: no members. */
 json_object *field_object(json_object *parent, const char *name,

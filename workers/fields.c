@@ -1,4 +1,4 @@
-#include "workers/kubelet_reader/fields.h"
+#include "workers/fields.h"
 
 #include <string.h>
 

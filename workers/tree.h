@@ -1,4 +1,4 @@
-/* A pod's JSON as json-c's tree. Pure. */
+/* JSON as json-c's tree. Pure. */
 #ifndef TREE_H
 #define TREE_H
 
@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "workers/kubelet_reader/refusal.h"
+#include "workers/refusal.h"
 
 /*
  * bytes: one value that json_scan() found good, with that many members in all

@@ -1,7 +1,7 @@
 /*
- * Why a pod list is refused. Pure.
+ * Why an answer is refused. Pure.
  *
- * "where" is what differs from read to read (the kubelet gives its pods in any
+ * "where" is what differs from read to read (a kubelet gives its pods in any
  * order); "why" is the same as long as the reason is, so that it is said once.
  */
 #ifndef REFUSAL_H

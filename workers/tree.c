@@ -1,10 +1,10 @@
-#include "workers/kubelet_reader/tree.h"
+#include "workers/tree.h"
 
 #include <stdbool.h>
 
 #include "common/limits.h"
 #include "common/log.h"
-#include "workers/kubelet_reader/duplicate.h"
+#include "workers/duplicate.h"
 
 static size_t
 count_members(json_object *o)
