@@ -22,6 +22,9 @@ struct shell {
 	struct podlist *list;
 	struct guard_list last;
 	json_object *services; /* id -> what pods.c encoded, in hex */
+	size_t piece; /* bytes that come at once */
+	XXH128_hash_t prefix; /* of the last pod */
+	size_t known; /* pods that were not even scanned */
 	size_t puts;
 	size_t dels;
 	size_t notices;
@@ -30,7 +33,11 @@ struct shell {
 static bool
 on_pod(const struct split_pod *pod, void *arg)
 {
-	return podlist_add(((struct shell *)arg)->list, pod);
+	struct shell *sh = arg;
+
+	sh->prefix = pod->prefix;
+	sh->known += pod->members == 0;
+	return podlist_add(sh->list, pod);
 }
 
 static bool
@@ -79,6 +86,7 @@ shell_new(const char *node, bool node_optional)
 {
 	struct shell *sh = xcalloc(1, sizeof(*sh));
 
+	sh->piece = 16384;
 	sh->conf = (struct podlist_conf){
 		.pods = { 500, 5000, 1000, 10000, 10000 },
 		.node = node,
@@ -99,15 +107,15 @@ shell_free(struct shell *sh)
 	free(sh);
 }
 
-/* False: refused. In pieces, as they come from a socket. */
+/* False: refused. In pieces, as from a socket. */
 static bool
 read_text(struct shell *sh, const char *s, size_t len)
 {
 	podlist_begin(sh->list);
 	split_begin(sh->split);
-	sh->puts = sh->dels = sh->notices = 0;
-	for (size_t at = 0; at < len; at += 16384) {
-		size_t n = len - at < 16384 ? len - at : 16384;
+	sh->known = sh->puts = sh->dels = sh->notices = 0;
+	for (size_t at = 0; at < len; at += sh->piece) {
+		size_t n = len - at < sh->piece ? len - at : sh->piece;
 
 		if (!split_feed(sh->split, s + at, n))
 			break;
@@ -240,6 +248,7 @@ START_TEST(a_flip_touches_one_pod)
 	json_object *list = real_list();
 	struct shell *sh = shell_new("", false);
 
+	sh->piece = 1 << 20;
 	read_and_accept(sh, list);
 	set_ready(pod_of(list, 1), false);
 	read_and_accept(sh, list);
@@ -248,9 +257,30 @@ START_TEST(a_flip_touches_one_pod)
 	ck_assert_uint_eq(sh->puts, 2);
 	ck_assert_uint_eq(sh->dels, 0);
 	ck_assert_uint_eq(sh->last.pods_lost, 0);
+	ck_assert_uint_eq(sh->known, 5);
 	/* It is known by its new bytes from now on. */
 	read_and_accept(sh, list);
 	ck_assert_uint_eq(stats(sh).parsed, 0);
+	ck_assert_uint_eq(sh->known, 6);
+	shell_free(sh);
+	json_object_put(list);
+}
+END_TEST
+
+/* Else a hostile list could have it looked for as often as it likes. */
+START_TEST(a_pod_is_known_once_a_read)
+{
+	json_object *list = real_list();
+	struct shell *sh = shell_new("", false);
+	XXH128_hash_t hash;
+	size_t len;
+
+	read_and_accept(sh, list);
+	podlist_begin(sh->list);
+	ck_assert(podlist_known(sh->list, sh->prefix, &len, &hash));
+	ck_assert(!podlist_known(sh->list, sh->prefix, &len, &hash));
+	podlist_begin(sh->list);
+	ck_assert(podlist_known(sh->list, sh->prefix, &len, &hash));
 	shell_free(sh);
 	json_object_put(list);
 }
@@ -598,6 +628,7 @@ cases(void)
 	tcase_set_timeout(t, 120);
 	tcase_add_loop_test(t, same_pods_are_not_parsed_again, 0, COUNT(lists));
 	tcase_add_test(t, a_flip_touches_one_pod);
+	tcase_add_test(t, a_pod_is_known_once_a_read);
 	tcase_add_test(t, others_pods_change_nothing);
 	tcase_add_test(t, pods_come_and_go);
 	tcase_add_test(t, a_pod_is_replaced);

@@ -277,6 +277,10 @@ START_TEST(known_pods_that_changed)
 		same_pods(plain, t);
 	}
 	ck_assert_uint_eq(t->skipped, 1);
+	/* What is wrong behind them stands where it did. */
+	ck_assert(!feed(plain, "x", 1));
+	ck_assert(!feed(t, "x", 1));
+	ck_assert_str_eq(plain->refusal.where, t->refusal.where);
 	taker_free(t);
 	taker_free(plain);
 	taker_free(before);
