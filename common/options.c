@@ -27,7 +27,7 @@
 #define READER  ROLE_BIT(ROLE_CONSUL_READER)
 #define K8S     ROLE_BIT(ROLE_K8S_WRITER)
 #define HTTP    ROLE_BIT(ROLE_HTTP)
-#define ALL     (KUBELET | CONSUL | READER | K8S | HTTP)
+#define ALL     (KUBELET | CONSUL | READER | K8S | HTTP | ROLE_BIT(ROLE_KUBECONFIG))
 
 static const struct option_def defs[OPT_MAX] = {
 	[OPT_CONFIG] = {
@@ -418,6 +418,55 @@ static const struct option_def defs[OPT_MAX] = {
 		.help = "how to reach the cluster (default: in-cluster, else "
 			"~/.kube/config)",
 	},
+	[OPT_K8S_API] = {
+		.name = "k8s-api",
+		.type = OPTION_K8S_URL,
+		.def = "",
+		.roles = K8S,
+		.help = "the cluster's API server, in place of a kubeconfig "
+			"(default in a cluster: its own)",
+	},
+	[OPT_K8S_TOKEN_FILE] = {
+		.name = "k8s-token-file",
+		.type = OPTION_PATH,
+		.def = "",
+		.help = "bearer token for k8s-api (default in a cluster: the "
+			"service account's)",
+	},
+	[OPT_K8S_CA] = {
+		.name = "k8s-ca",
+		.type = OPTION_PATH,
+		.def = "",
+		.help = "CA of its certificate (default in a cluster: the "
+			"service account's)",
+	},
+	[OPT_K8S_CLIENT_CERT] = {
+		.name = "k8s-client-cert",
+		.type = OPTION_PATH,
+		.def = "",
+		.help = "client certificate for k8s-api (PEM)",
+	},
+	[OPT_K8S_CLIENT_KEY] = {
+		.name = "k8s-client-key",
+		.type = OPTION_PATH,
+		.def = "",
+		.help = "its key (PEM)",
+	},
+	[OPT_K8S_TLS_SERVER_NAME] = {
+		.name = "k8s-tls-server-name",
+		.type = OPTION_STRING,
+		.def = "",
+		.roles = K8S,
+		.help = "name in the certificate of k8s-api (default: the "
+			"host of the URL)",
+	},
+	[OPT_K8S_INSECURE] = {
+		.name = "k8s-insecure-skip-verify",
+		.type = OPTION_BOOL,
+		.def = "false",
+		.roles = K8S,
+		.help = "accept any certificate of k8s-api",
+	},
 	[OPT_TARGET_NAMESPACE] = {
 		.name = "target-namespace",
 		.env = { "TARGET_NAMESPACE" },
@@ -613,9 +662,12 @@ option_url(enum option opt, const char *text, struct url *u)
 {
 	unsigned allowed = 1U << URL_HTTP | 1U << URL_HTTPS;
 
-	allowed |= opt == OPT_KUBELET_API ? 1U << URL_FILE : 1U << URL_UNIX;
-	/* Consul's own client allows a bare host:port, the kubelet's not. */
-	if (opt == OPT_KUBELET_API && strstr(text, "://") == NULL)
+	if (opt == OPT_KUBELET_API)
+		allowed |= 1U << URL_FILE;
+	if (opt == OPT_CONSUL_ADDR)
+		allowed |= 1U << URL_UNIX;
+	/* Consul's own client allows a bare host:port, the others don't. */
+	if (opt != OPT_CONSUL_ADDR && strstr(text, "://") == NULL)
 		return "not a URL";
 	return url_parse(text, allowed, URL_HTTP, 0, u);
 }

@@ -62,6 +62,13 @@ enum option {
 	OPT_ALLOW_LOOPS,
 	OPT_MAX_DELETE_RATIO,
 	OPT_KUBECONFIG,
+	OPT_K8S_API,
+	OPT_K8S_TOKEN_FILE,
+	OPT_K8S_CA,
+	OPT_K8S_CLIENT_CERT,
+	OPT_K8S_CLIENT_KEY,
+	OPT_K8S_TLS_SERVER_NAME,
+	OPT_K8S_INSECURE,
 	OPT_TARGET_NAMESPACE,
 	OPT_INSTANCE_ID,
 	OPT_K8S_CONCURRENCY,
@@ -95,6 +102,7 @@ enum option_type {
 	OPTION_LISTEN, /* "", ":8080", "1.2.3.4:8080", "[::1]:0" */
 	OPTION_KUBELET_URL,
 	OPTION_CONSUL_URL,
+	OPTION_K8S_URL, /* or "" */
 	OPTION_CHOICE /* one of the words in choices */
 };
 
@@ -115,8 +123,8 @@ const struct option_def *option_def(enum option opt);
 /* 0 if there is none. */
 enum option option_by_name(const char *name);
 /*
- * OPTION_KUBELET_URL and OPTION_CONSUL_URL: the text as both the supervisor
- * and the workers read it. NULL, or why not (constant text).
+ * OPTION_KUBELET_URL, OPTION_CONSUL_URL and OPTION_K8S_URL: the text as both
+ * the supervisor and the workers read it. NULL, or why not (constant text).
  */
 const char *option_url(enum option opt, const char *text, struct url *u);
 

@@ -11,9 +11,11 @@
 #define CONSUL_R   ROLE_BIT(ROLE_CONSUL_READER)
 #define K8S_W      ROLE_BIT(ROLE_K8S_WRITER)
 #define HTTP       ROLE_BIT(ROLE_HTTP)
+#define KUBECONFIG ROLE_BIT(ROLE_KUBECONFIG)
 
 #define SYNCERS    (KUBELET_R | CONSUL_W | CONSUL_R | K8S_W)
-#define WORKERS    (SYNCERS | HTTP)
+#define SIBLINGS   (SYNCERS | HTTP)
+#define WORKERS    (SIBLINGS | KUBECONFIG)
 #define CONSULS    (CONSUL_W | CONSUL_R)
 #define READERS    (KUBELET_R | CONSUL_R)
 #define WRITERS    (CONSUL_W | K8S_W)
@@ -80,6 +82,17 @@ static const struct tlv_rule fresh_fields[] = {
 	{ U64(TAG_READ_AT) },
 	{ U8(TAG_CONFIRMED) },
 };
+static const struct tlv_rule kubeconfig_fields[] = {
+	{ STR(TAG_TEXT, LIMIT_TEXT) },
+	{ STR(TAG_URL, LIMIT_OPTION - 1) },
+	{ STR(TAG_SERVER_NAME, LIMIT_K8S_NAME) },
+	{ U8(TAG_INSECURE) },
+	{ U8(TAG_INLINE) },
+	{ BYTES(TAG_K8S_TOKEN, 0, LIMIT_K8S_TOKEN) },
+	{ BYTES(TAG_K8S_CA, 0, LIMIT_K8S_CA) },
+	{ BYTES(TAG_K8S_CERT, 0, LIMIT_K8S_CERT) },
+	{ BYTES(TAG_K8S_KEY, 0, LIMIT_K8S_KEY) },
+};
 
 /* Least and most length of the bodies. */
 enum {
@@ -100,10 +113,15 @@ enum {
 	DEL_MAX = LEN_VAR(LIMIT_SET_KEY),
 	END_LEN = LEN_U64 + LEN_U32,
 	FRESH_LEN = LEN_U64 + LEN_U8,
+	KUBECONFIG_MIN = 7 * LEN_VAR(0) + 2 * LEN_U8,
+	KUBECONFIG_MAX = KUBECONFIG_MIN + LIMIT_TEXT + LIMIT_OPTION - 1 +
+	    LIMIT_K8S_NAME + LIMIT_K8S_TOKEN + LIMIT_K8S_CA + LIMIT_K8S_CERT +
+	    LIMIT_K8S_KEY,
 };
 
 _Static_assert(PUT_MAX <= PROTO_BODY_MAX, "an entry fits a packet");
 _Static_assert(LOG_MAX <= PROTO_BODY_MAX, "a line fits a packet");
+_Static_assert(KUBECONFIG_MAX <= PROTO_BODY_MAX, "credentials fit a packet");
 
 #define MSG(n, by, whom, least, most) \
 	.name = (n), .from = (by), .to = (whom), .min = (least), .max = (most)
@@ -111,9 +129,10 @@ _Static_assert(LOG_MAX <= PROTO_BODY_MAX, "a line fits a packet");
 static const struct msg_rule rules[MSG_MAX] = {
 	[MSG_CONFIG] = { MSG("CONFIG", SUPERVISOR, WORKERS, 0,
 	    PROTO_BODY_MAX) },
-	[MSG_BLOB] = { MSG("BLOB", SUPERVISOR, SYNCERS, ID_LEN, ID_LEN),
+	[MSG_BLOB] = { MSG("BLOB", SUPERVISOR, SYNCERS | KUBECONFIG, ID_LEN,
+			   ID_LEN),
 	    .fd = MSG_FD_REQUIRED, FIELDS(id_fields) },
-	[MSG_LINK] = { MSG("LINK", SUPERVISOR, WORKERS, ID_LEN, ID_LEN),
+	[MSG_LINK] = { MSG("LINK", SUPERVISOR, SIBLINGS, ID_LEN, ID_LEN),
 	    .fd = MSG_FD_REQUIRED, FIELDS(id_fields) },
 	[MSG_LISTEN] = { MSG("LISTEN", SUPERVISOR, HTTP, ID_LEN, ID_LEN),
 	    .fd = MSG_FD_REQUIRED, FIELDS(id_fields) },
@@ -134,8 +153,12 @@ static const struct msg_rule rules[MSG_MAX] = {
 			     HEALTH_MAX),
 	    FIELDS(health_fields) },
 	[MSG_CONNECT] = { MSG("CONNECT", CONSULS, SUPERVISOR, 0, 0) },
-	[MSG_BAD_LINK] = { MSG("BAD_LINK", WORKERS, SUPERVISOR, ID_LEN, ID_LEN),
+	[MSG_BAD_LINK] = { MSG("BAD_LINK", SIBLINGS, SUPERVISOR, ID_LEN,
+			       ID_LEN),
 	    FIELDS(id_fields) },
+	[MSG_KUBECONFIG] = { MSG("KUBECONFIG", KUBECONFIG, SUPERVISOR,
+				 KUBECONFIG_MIN, KUBECONFIG_MAX),
+	    FIELDS(kubeconfig_fields) },
 
 	[MSG_SNAP_BEGIN] = { MSG("SNAP_BEGIN", SYNCERS, TAKERS, BEGIN_LEN,
 				 BEGIN_LEN),
@@ -165,6 +188,8 @@ static const struct {
 	{ TAG_ROLE, ROLE_MAX - 1 },
 	{ TAG_STATE, WORKER_BACKOFF },
 	{ TAG_CONFIRMED, 1 },
+	{ TAG_INSECURE, 1 },
+	{ TAG_INLINE, 15 },
 };
 
 static const struct {
@@ -180,6 +205,11 @@ static const struct {
 	[BLOB_CONSUL_CA] = { "consul-ca", CONSULS },
 	[BLOB_CONSUL_CERT] = { "consul-cert", CONSULS },
 	[BLOB_CONSUL_KEY] = { "consul-key", CONSULS },
+	[BLOB_K8S_TOKEN] = { "k8s-token", K8S_W },
+	[BLOB_K8S_CA] = { "k8s-ca", K8S_W },
+	[BLOB_K8S_CERT] = { "k8s-cert", K8S_W },
+	[BLOB_K8S_KEY] = { "k8s-key", K8S_W },
+	[BLOB_KUBECONFIG] = { "kubeconfig", KUBECONFIG },
 };
 
 static const role_mask links[ROLE_MAX] = {

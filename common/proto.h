@@ -24,7 +24,7 @@
 #include "common/tlv.h"
 
 /* Goes up with every change of the messages. */
-#define PROTO_VERSION  1
+#define PROTO_VERSION  2
 #define PROTO_HEADER   16
 #define PROTO_BODY_MAX (LIMIT_PACKET - PROTO_HEADER)
 
@@ -63,6 +63,12 @@ enum msg_type {
 	MSG_CONNECT,
 	/* The sibling ID broke the protocol on our link: it is to be ended. */
 	MSG_BAD_LINK,
+	/*
+	 * kubeconfig's one answer: TEXT says why the file is of no use, or is
+	 * empty. URL, SERVER_NAME, INSECURE, INLINE, K8S_TOKEN, K8S_CA,
+	 * K8S_CERT, K8S_KEY.
+	 */
+	MSG_KUBECONFIG,
 
 	/*
 	 * Sibling -> sibling: a keyed set, see state.h.
@@ -114,6 +120,17 @@ enum msg_tag {
 	TAG_READ_AT, /* u64: CLOCK_MONOTONIC ms of the last good read */
 	TAG_CONFIRMED, /* u8: 1: absence is sure, deletions may follow; or 0 */
 	TAG_SAMPLE, /* bytes */
+	TAG_URL, /* str: https://host:port/path */
+	TAG_SERVER_NAME, /* str, "": the host of the URL */
+	TAG_INSECURE, /* u8: 1: any certificate is good; or 0 */
+	/* u8: bit 0 for K8S_TOKEN, 1 for K8S_CA, 2 for K8S_CERT, 3 for K8S_KEY:
+	 * set, it is the bytes themselves; else the path of a file, as it
+	 * stands there, or nothing. In the order of BLOB_K8S_TOKEN.. */
+	TAG_INLINE,
+	TAG_K8S_TOKEN, /* bytes */
+	TAG_K8S_CA, /* bytes, PEM */
+	TAG_K8S_CERT, /* bytes, PEM */
+	TAG_K8S_KEY, /* bytes, PEM */
 };
 
 /* What a blob is. Which role gets which: blob_roles(). */
@@ -127,6 +144,11 @@ enum blob_id {
 	BLOB_CONSUL_CA,
 	BLOB_CONSUL_CERT,
 	BLOB_CONSUL_KEY,
+	BLOB_K8S_TOKEN,
+	BLOB_K8S_CA,
+	BLOB_K8S_CERT,
+	BLOB_K8S_KEY,
+	BLOB_KUBECONFIG,
 	BLOB_MAX
 };
 

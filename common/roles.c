@@ -7,6 +7,7 @@ static const char *const names[ROLE_MAX] = {
 	[ROLE_CONSUL_READER] = "consul-reader",
 	[ROLE_K8S_WRITER] = "k8s-writer",
 	[ROLE_HTTP] = "http",
+	[ROLE_KUBECONFIG] = "kubeconfig",
 };
 
 const char *

@@ -14,6 +14,7 @@ enum role {
 	ROLE_CONSUL_READER,
 	ROLE_K8S_WRITER,
 	ROLE_HTTP,
+	ROLE_KUBECONFIG, /* runs once for each version of that file */
 	ROLE_MAX
 };
 

@@ -192,11 +192,14 @@ static const struct needs client = {
 };
 
 static const char *const server_calls[] = { "accept", "accept4", NULL };
-static const struct refusal server_refused[] = { { "socket", EACCES }, { 0 } };
+static const struct refusal no_sockets[] = { { "socket", EACCES }, { 0 } };
 static const struct needs server = {
 	.calls = server_calls,
-	.refused = server_refused,
+	.refused = no_sockets,
 };
+
+/* Reads bytes that it was given, and answers. */
+static const struct needs alone = { .refused = no_sockets };
 
 static const struct needs *const role_needs[ROLE_MAX] = {
 	[ROLE_KUBELET_READER] = &client,
@@ -204,6 +207,7 @@ static const struct needs *const role_needs[ROLE_MAX] = {
 	[ROLE_CONSUL_READER] = &client,
 	[ROLE_K8S_WRITER] = &client,
 	[ROLE_HTTP] = &server,
+	[ROLE_KUBECONFIG] = &alone,
 };
 
 /* evdns sends to the addresses of name servers from sockets it already has. */

@@ -39,6 +39,12 @@ config_is_set(const struct config *c, enum option opt)
 	    c->source[opt].from == CONFIG_FLAG;
 }
 
+bool
+config_as_consul_sync(const struct config *c)
+{
+	return strcmp(c->progname, "consul-sync") == 0;
+}
+
 /* For a source that the config does not hold (yet). */
 static const char *
 where(const struct config *c, enum option opt, struct config_source source,
@@ -106,7 +112,7 @@ base_name(const struct config_input *in)
 static void
 set_originals_defaults(struct config *c)
 {
-	bool consul_sync = strcmp(c->progname, "consul-sync") == 0;
+	bool consul_sync = config_as_consul_sync(c);
 
 	if (consul_sync || strcmp(c->progname, "katalog-sync-daemon") == 0)
 		settings_set_str(c->settings, OPT_LOG_TARGET, "stderr");
@@ -207,6 +213,7 @@ config_diff_roles(const struct config *old, struct config *next,
 	size_t n = sizeof(restart_only) / sizeof(*restart_only);
 	role_mask roles = 0;
 
+	config_keep_cluster(old, next, !same(old, next, OPT_TO_K8S));
 	for (size_t i = 0; i < n; i++)
 		if (!same(old, next, restart_only[i]))
 			keep_old(old, next, restart_only[i], r);

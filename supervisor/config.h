@@ -74,6 +74,8 @@ struct config {
 	 * consul-ssl makes https of it, consul-addr says https (and consul-ssl
 	 * is true whenever consul-addr is https); kubelet-ca and
 	 * kubelet-token-file are the service account's where that applies.
+	 * With to-k8s either k8s-api or kubeconfig is set, not both, and
+	 * leader-elect is yes or no.
 	 * option_url() takes the URLs apart.
 	 */
 	struct settings *settings;
@@ -100,6 +102,26 @@ struct config *config_load(const struct config_input *in,
 /* NULL is fine. */
 void config_free(struct config *c);
 
+/* What a kubeconfig says; "" where it says nothing. */
+struct config_cluster {
+	const char *api;
+	const char *tls_server_name;
+	bool insecure;
+	/* As they stand there: relative ones begin at the file's folder. */
+	const char *token_file;
+	const char *ca;
+	const char *client_cert;
+	const char *client_key;
+};
+
+/*
+ * Makes that the k8s-* options. False, and why not, if it makes no sense: the
+ * config stays as it was.
+ */
+#define CONFIG_WHY 256
+bool config_take_cluster(struct config *c, const struct config_cluster *k,
+    char why[CONFIG_WHY]);
+
 /*
  * Every option as a file that reads back to the same values, the source as a
  * comment above each; the token never.
@@ -110,8 +132,9 @@ void config_help(const char *progname, FILE *f);
 
 /*
  * SIGHUP: the workers whose slice differs. An option that only a restart of
- * the whole can change (to-consul, to-k8s, uid-base, runtime-dir, libexec-dir, sandbox) gets its
- * old value in next, and the report a warning.
+ * the whole can change (to-consul, to-k8s, uid-base, runtime-dir, libexec-dir,
+ * sandbox) gets its old value in next, and the report a warning. Where next
+ * has a kubeconfig, what the last one said holds until it was read.
  */
 role_mask config_diff_roles(const struct config *old, struct config *next,
     struct config_report *r);

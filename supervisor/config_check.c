@@ -40,8 +40,8 @@ name_of(enum option opt)
 	return option_def(opt)->name;
 }
 
-static void
-fail(struct loader *l, enum option opt, const char *why)
+void
+config_fail(struct loader *l, enum option opt, const char *why)
 {
 	char at[CONFIG_WHERE];
 
@@ -134,9 +134,8 @@ check_times(struct loader *l)
 
 /* ---- single values, by rules that a type alone does not have ---- */
 
-/* "host" or, as Consul's own client takes it, "host:port". */
-static void
-check_server_name(struct loader *l, enum option opt)
+void
+config_check_server_name(struct loader *l, enum option opt)
 {
 	struct url u;
 	const char *why;
@@ -147,7 +146,7 @@ check_server_name(struct loader *l, enum option opt)
 	if (why == NULL && strcmp(u.path, "/") != 0)
 		why = "not a host name";
 	if (why != NULL)
-		fail(l, opt, why);
+		config_fail(l, opt, why);
 	else
 		settings_set_str(l->c->settings, opt, u.host);
 }
@@ -160,7 +159,7 @@ check_charset(struct loader *l, enum option opt, const char *set,
 
 	if (!l->bad[opt] &&
 	    (s[strspn(s, set)] != '\0' || strlen(s) > NODE_NAME_MAX))
-		fail(l, opt, why);
+		config_fail(l, opt, why);
 }
 
 /* Of what Kubernetes will be asked for. */
@@ -212,7 +211,7 @@ check_k8s_names(struct loader *l)
 		const struct k8s_name *n = &k8s_names[i];
 
 		if (!l->bad[n->opt] && !is_k8s_name(n, str(l, n->opt)))
-			fail(l, n->opt, n->why);
+			config_fail(l, n->opt, n->why);
 	}
 	if (!has(l, ns))
 		settings_set_str(l->c->settings, ns,
@@ -231,18 +230,18 @@ check_tags(struct loader *l)
 
 		if (!l->bad[tags[i]] &&
 		    (strlen(s) > LIMIT_TAG || strchr(s, '`') != NULL))
-			fail(l, tags[i],
+			config_fail(l, tags[i],
 			    "not a tag (at most 255 bytes, without a `)");
 	}
 	if (!l->bad[OPT_CONSUL_TAG] && !has(l, OPT_CONSUL_TAG))
-		fail(l, OPT_CONSUL_TAG, "cannot be empty");
+		config_fail(l, OPT_CONSUL_TAG, "cannot be empty");
 }
 
 static void
 check_names(struct loader *l)
 {
-	check_server_name(l, OPT_KUBELET_TLS_SERVER_NAME);
-	check_server_name(l, OPT_CONSUL_TLS_SERVER_NAME);
+	config_check_server_name(l, OPT_KUBELET_TLS_SERVER_NAME);
+	config_check_server_name(l, OPT_CONSUL_TLS_SERVER_NAME);
 	check_charset(l, OPT_NODE_NAME, LOWER DIGITS "-.",
 	    "not the name of a node (lower-case letters, digits, - and .)");
 	check_charset(l, OPT_CONSUL_NAMESPACE, LOWER UPPER DIGITS "-_",
@@ -255,7 +254,7 @@ check_names(struct loader *l)
 
 /* Where nobody says which way to go, the program's name does. */
 static void
-check_direction(struct loader *l)
+resolve_direction(struct loader *l)
 {
 	struct settings *s = l->c->settings;
 	bool consul = config_is_set(l->c, OPT_TO_CONSUL);
@@ -270,9 +269,22 @@ check_direction(struct loader *l)
 		    config_where(l->c, OPT_TO_CONSUL, at));
 		return;
 	}
-	if (consul || (!k8s && strcmp(l->c->progname, "consul-sync") == 0))
+	if (consul || (!k8s && config_as_consul_sync(l->c)))
 		other = OPT_TO_K8S;
 	settings_set_u64(s, other, 1);
+}
+
+static void
+check_direction(struct loader *l)
+{
+	const struct settings *s = l->c->settings;
+
+	resolve_direction(l);
+	if (settings_bool(s, OPT_DRY_RUN) && settings_bool(s, OPT_TO_CONSUL) &&
+	    settings_bool(s, OPT_TO_K8S))
+		config_error(l->r,
+		    "--dry-run: prints one direction only, but to-consul and "
+		    "to-k8s are both on");
 }
 
 static void
@@ -283,16 +295,16 @@ check_paths(struct loader *l)
 
 	for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++)
 		if (!l->bad[needed[i]] && !has(l, needed[i]))
-			fail(l, needed[i], "cannot be empty");
+			config_fail(l, needed[i], "cannot be empty");
 	if (strlen(str(l, OPT_CONTROL_SOCKET)) > UNIX_PATH_MAX)
-		fail(l, OPT_CONTROL_SOCKET,
+		config_fail(l, OPT_CONTROL_SOCKET,
 		    "path of a Unix socket longer than 107 bytes");
 }
 
 /* ---- peers ---- */
 
-static void
-check_pair(struct loader *l, enum option cert, enum option key)
+void
+config_check_pair(struct loader *l, enum option cert, enum option key)
 {
 	enum option there = has(l, cert) ? cert : key;
 	char at[CONFIG_WHERE];
@@ -303,9 +315,8 @@ check_pair(struct loader *l, enum option cert, enum option key)
 	    config_where(l->c, there, at), name_of(there == cert ? key : cert));
 }
 
-/* The warning for options that somebody set to no end. */
-static void
-check_unused(struct loader *l, const enum option *opts, size_t n,
+void
+config_unused(struct loader *l, const enum option *opts, size_t n,
     const char *why)
 {
 	for (size_t i = 0; i < n; i++)
@@ -337,7 +348,7 @@ check_kubelet_https(struct loader *l)
 	if (!settings_bool(l->c->settings, OPT_KUBELET_INSECURE))
 		service_account_file(l, OPT_KUBELET_CA, "ca.crt");
 	else
-		check_unused(l, ca, 1,
+		config_unused(l, ca, 1,
 		    "kubelet-api-insecure-skip-verify is on");
 	service_account_file(l, OPT_KUBELET_TOKEN_FILE, "token");
 }
@@ -349,7 +360,7 @@ check_kubelet_token(struct loader *l, enum url_scheme scheme)
 	char at[CONFIG_WHERE];
 
 	if (scheme == URL_FILE)
-		check_unused(l, token, 1, "kubelet-api is a file");
+		config_unused(l, token, 1, "kubelet-api is a file");
 	else if (scheme == URL_HTTP && has(l, OPT_KUBELET_TOKEN_FILE))
 		config_warning(l->r,
 		    "%s: kubelet-api is http: the token goes over the network "
@@ -366,7 +377,7 @@ check_kubelet(struct loader *l)
 	char at[CONFIG_WHERE];
 	struct url u;
 
-	check_pair(l, OPT_KUBELET_CLIENT_CERT, OPT_KUBELET_CLIENT_KEY);
+	config_check_pair(l, OPT_KUBELET_CLIENT_CERT, OPT_KUBELET_CLIENT_KEY);
 	if (l->bad[OPT_KUBELET_API] ||
 	    option_url(OPT_KUBELET_API, str(l, OPT_KUBELET_API), &u) != NULL)
 		return;
@@ -377,7 +388,7 @@ check_kubelet(struct loader *l)
 	if (u.scheme == URL_HTTPS)
 		check_kubelet_https(l);
 	else
-		check_unused(l, tls, sizeof(tls) / sizeof(*tls),
+		config_unused(l, tls, sizeof(tls) / sizeof(*tls),
 		    "kubelet-api is not https");
 	check_kubelet_token(l, u.scheme);
 }
@@ -398,7 +409,7 @@ upgrade_to_https(struct loader *l)
 	    sizeof(full))
 		settings_set_str(l->c->settings, OPT_CONSUL_ADDR, full);
 	else
-		fail(l, OPT_CONSUL_ADDR, "too long");
+		config_fail(l, OPT_CONSUL_ADDR, "too long");
 }
 
 /* What scheme it is in the end; false if there is an error. */
@@ -413,7 +424,7 @@ resolve_consul_scheme(struct loader *l, enum url_scheme *scheme)
 		return false;
 	*scheme = u.scheme;
 	if (u.scheme == URL_UNIX && ssl)
-		fail(l, OPT_CONSUL_ADDR,
+		config_fail(l, OPT_CONSUL_ADDR,
 		    "there is no TLS on Unix sockets; turn consul-ssl off");
 	if (u.scheme == URL_HTTP && ssl) {
 		upgrade_to_https(l);
@@ -432,8 +443,20 @@ check_consul_addr(struct loader *l)
 	enum url_scheme scheme;
 
 	if (resolve_consul_scheme(l, &scheme) && scheme != URL_HTTPS)
-		check_unused(l, tls, sizeof(tls) / sizeof(*tls),
+		config_unused(l, tls, sizeof(tls) / sizeof(*tls),
 		    "consul-addr is not https");
+}
+
+/* The original took no address for granted. */
+static void
+check_consul_is_named(struct loader *l)
+{
+	if (config_as_consul_sync(l->c) && !l->bad[OPT_CONSUL_ADDR] &&
+	    settings_bool(l->c->settings, OPT_TO_K8S) &&
+	    !config_is_set(l->c, OPT_CONSUL_ADDR))
+		config_error(l->r,
+		    "CONSUL_ADDR is not set (nor consul-addr): consul-sync "
+		    "must be told where Consul is");
 }
 
 static void
@@ -441,7 +464,8 @@ check_consul(struct loader *l)
 {
 	char at[CONFIG_WHERE];
 
-	check_pair(l, OPT_CONSUL_CLIENT_CERT, OPT_CONSUL_CLIENT_KEY);
+	check_consul_is_named(l);
+	config_check_pair(l, OPT_CONSUL_CLIENT_CERT, OPT_CONSUL_CLIENT_KEY);
 	check_consul_addr(l);
 	if (l->c->consul_token != NULL && has(l, OPT_CONSUL_TOKEN_FILE))
 		config_warning(l->r,
@@ -458,7 +482,7 @@ check_no_effect(struct loader *l)
 		const char *why = option_def(opt)->no_effect;
 
 		if (why != NULL)
-			check_unused(l, &opt, 1, why);
+			config_unused(l, &opt, 1, why);
 	}
 }
 
@@ -471,5 +495,6 @@ config_cross_check(struct loader *l)
 	check_paths(l);
 	check_kubelet(l);
 	check_consul(l);
+	config_check_k8s(l);
 	check_no_effect(l);
 }

@@ -14,10 +14,10 @@ static const struct {
 	{ "CONSUL_PARTITION", "services go to the agent's partition" },
 };
 
-/* NULL if it is not set, or empty. */
-static const char *
-env_get(char **envp, const char *name)
+const char *
+config_env_get(const struct loader *l, const char *name)
 {
+	char **envp = l->in->envp;
 	size_t len = strlen(name);
 
 	for (; envp != NULL && *envp != NULL; envp++)
@@ -27,18 +27,30 @@ env_get(char **envp, const char *name)
 	return NULL;
 }
 
+/* The names of the other direction's original come last, but as that first. */
+static const char *
+env_name(const struct loader *l, const struct option_def *def, size_t i)
+{
+	size_t n = 0;
+
+	while (n < 3 && def->env[n] != NULL)
+		n++;
+	if (i >= n)
+		return NULL;
+	return def->env[config_as_consul_sync(l->c) ? n - 1 - i : i];
+}
+
 static void
 apply_env_of(struct loader *l, enum option opt)
 {
 	const struct option_def *def = option_def(opt);
-	const char *value;
+	const char *name, *value;
 
-	for (size_t i = 0; i < 3 && def->env[i] != NULL; i++) {
-		if ((value = env_get(l->in->envp, def->env[i])) == NULL)
+	for (size_t i = 0; (name = env_name(l, def, i)) != NULL; i++) {
+		if ((value = config_env_get(l, name)) == NULL)
 			continue;
 		config_assign(l, opt, value,
-		    (struct config_source){ .from = CONFIG_ENV,
-			.env = def->env[i] });
+		    (struct config_source){ .from = CONFIG_ENV, .env = name });
 		return;
 	}
 }
@@ -50,7 +62,7 @@ config_env(struct loader *l, const struct flags *f)
 		if (!config_flags_has(f, (enum option)opt))
 			apply_env_of(l, (enum option)opt);
 	for (size_t i = 0; i < sizeof(unsupported) / sizeof(*unsupported); i++)
-		if (env_get(l->in->envp, unsupported[i].env) != NULL)
+		if (config_env_get(l, unsupported[i].env) != NULL)
 			config_warning(l->r,
 			    "environment %s: not supported, ignored; %s",
 			    unsupported[i].env, unsupported[i].instead);
@@ -62,11 +74,14 @@ config_env_token(struct loader *l)
 {
 	static const char *const names[] = { "CONSUL_HTTP_TOKEN",
 		"CONSUL_TOKEN" };
+	bool second = config_as_consul_sync(l->c);
 	const char *token, *name;
 	size_t len;
 
-	name = names[env_get(l->in->envp, names[0]) == NULL];
-	if ((token = env_get(l->in->envp, name)) == NULL)
+	if (config_env_get(l, names[second]) == NULL)
+		second = !second;
+	name = names[second];
+	if ((token = config_env_get(l, name)) == NULL)
 		return;
 	token += strspn(token, " \t\r\n");
 	len = strcspn(token, " \t\r\n");

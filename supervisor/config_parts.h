@@ -28,12 +28,13 @@ const char *config_where(const struct config *c, enum option opt,
 
 /* Whether somebody set it, and it did not just come to be. */
 bool config_is_set(const struct config *c, enum option opt);
+/* The program's name is that of the other direction's original. */
+bool config_as_consul_sync(const struct config *c);
 
 /*
  * Reads text (trimmed by the caller) as a value of that option and sets it.
  * False, and why not, if it is none.
  */
-#define CONFIG_WHY 256
 bool config_value(struct settings *s, enum option opt, const char *text,
     char why[CONFIG_WHY]);
 /* The other way round; buf is used where the value is not a string. */
@@ -71,8 +72,29 @@ void config_env_token(struct loader *l);
 /* The file that OPT_CONFIG names; named: it was asked for, must exist. */
 void config_file(struct loader *l, bool named);
 
+/* Of the environment; NULL if it is not set, or empty. */
+const char *config_env_get(const struct loader *l, const char *name);
+
 /* Values that must fit one another, and those that follow from others. */
 void config_cross_check(struct loader *l);
+/* How the cluster is reached, for to-k8s. */
+void config_check_k8s(struct loader *l);
+/*
+ * SIGHUP: what the last kubeconfig said holds until next's was read. With
+ * whole_direction all of how the cluster is reached stays as it was.
+ */
+void config_keep_cluster(const struct config *old, struct config *next,
+    bool whole_direction);
+
+/* An error about a value that a type alone cannot tell. */
+void config_fail(struct loader *l, enum option opt, const char *why);
+/* Warns of those options that somebody set to no end. */
+void config_unused(struct loader *l, const enum option *opts, size_t n,
+    const char *why);
+/* A certificate without its key, or the other way round, is an error. */
+void config_check_pair(struct loader *l, enum option cert, enum option key);
+/* "host" or, as Consul's own client takes it, "host:port"; "" is fine. */
+void config_check_server_name(struct loader *l, enum option opt);
 
 /*
  * The long name closest to a wrong one, NULL if none is close. Options that

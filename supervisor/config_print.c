@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "supervisor/config_parts.h"
+#include "supervisor/roles.h"
 
 /* A group goes up to the first option of the next one. */
 static const struct group {
@@ -65,6 +66,22 @@ print_option(const struct config *c, enum option opt, FILE *f)
 	    *text == '\0' ? "" : " ", text);
 }
 
+static void
+print_workers(const struct config *c, FILE *f)
+{
+	bool kubeconfig = *settings_str(c->settings, OPT_KUBECONFIG) != '\0';
+	const char *before = "# workers: ";
+
+	for (unsigned i = 0; i < nrole_defs; i++) {
+		if (!role_runs(&role_defs[i], c->settings) ||
+		    (role_defs[i].once && !kubeconfig))
+			continue;
+		fprintf(f, "%s%s", before, role_name(role_defs[i].role));
+		before = ", ";
+	}
+	fputc('\n', f);
+}
+
 void
 config_print(const struct config *c, FILE *f)
 {
@@ -73,6 +90,7 @@ config_print(const struct config *c, FILE *f)
 	    "with its source\n",
 	    c->progname);
 	fprintf(f, "# file: %s\n", settings_str(c->settings, OPT_CONFIG));
+	print_workers(c, f);
 	if (c->consul_token != NULL)
 		fprintf(f,
 		    "# consul-token: set by CONSUL_HTTP_TOKEN "
@@ -102,6 +120,7 @@ argument(const struct option_def *def)
 		[OPTION_LISTEN] = " ADDRESS",
 		[OPTION_KUBELET_URL] = " URL",
 		[OPTION_CONSUL_URL] = " ADDRESS",
+		[OPTION_K8S_URL] = " URL",
 		[OPTION_CHOICE] = " WORD",
 	};
 

@@ -149,15 +149,25 @@ parse_listen(const struct value *v)
 static bool
 parse_url(const struct value *v)
 {
-	const char *example = v->opt == OPT_KUBELET_API
-	    ? "https://127.0.0.1:10250/pods, file:///path"
-	    : "127.0.0.1:8500, https://consul:8501, unix:///path";
+	static const char *const examples[] = {
+		[OPTION_KUBELET_URL] =
+		    "https://127.0.0.1:10250/pods, file:///path",
+		[OPTION_CONSUL_URL] =
+		    "127.0.0.1:8500, https://consul:8501, unix:///path",
+		[OPTION_K8S_URL] = "https://10.0.0.1:6443",
+	};
 	struct url u;
 	const char *why = option_url(v->opt, v->text, &u);
 
 	if (why != NULL)
-		return refuse(v, "%s (like %s)", why, example);
+		return refuse(v, "%s (like %s)", why, examples[v->def->type]);
 	return keep(v);
+}
+
+static bool
+parse_k8s_url(const struct value *v)
+{
+	return *v->text == '\0' ? keep(v) : parse_url(v);
 }
 
 static bool
@@ -185,6 +195,7 @@ static bool (*const parsers[])(const struct value *) = {
 	[OPTION_LISTEN] = parse_listen,
 	[OPTION_KUBELET_URL] = parse_url,
 	[OPTION_CONSUL_URL] = parse_url,
+	[OPTION_K8S_URL] = parse_k8s_url,
 	[OPTION_CHOICE] = parse_choice,
 };
 

@@ -106,7 +106,7 @@ handout_worker(struct supervisor *sup, const struct proc *p)
 	uint8_t buf[2 * LIMIT_TEXT + 128];
 	struct tlv_writer w;
 
-	if (!proc_usable(http))
+	if (!proc_usable(http) || p->def->once)
 		return;
 	tlv_writer_init(&w, buf, sizeof(buf));
 	put_worker(&w, p);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/sandbox.h"
+#include "supervisor/cluster.h"
 #include "supervisor/handout.h"
 #include "supervisor/supervisor.h"
 
@@ -162,6 +163,7 @@ static const struct handler handlers[MSG_MAX] = {
 	[MSG_HEALTH] = { .handle = on_health },
 	[MSG_CONNECT] = { .handle = on_connect },
 	[MSG_BAD_LINK] = { .handle = on_bad_link },
+	[MSG_KUBECONFIG] = { .handle = cluster_answer },
 };
 
 bool

@@ -214,7 +214,7 @@ is_planned(const struct proc *p)
 
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status) == 0 &&
-		    (p->was_ending || p->sup->dry_run);
+		    (p->was_ending || p->answered || p->sup->dry_run);
 	return p->was_ending &&
 	    (WTERMSIG(status) == SIGKILL || WTERMSIG(status) == SIGTERM);
 }
@@ -233,6 +233,15 @@ log_end(const struct proc *p)
 		log_warnx("%s[%d] %s; %s", name, (int)p->ended_pid, how, next);
 }
 
+static enum restart_event
+kind_of_end(const struct proc *p)
+{
+	bool well = WIFEXITED(p->exit_status) &&
+	    WEXITSTATUS(p->exit_status) == EXIT_SUCCESS;
+
+	return well && p->answered ? RESTART_DONE : RESTART_EXIT;
+}
+
 /* Reaped, and all that it said before was read. */
 static void
 end_if_gone(struct proc *p)
@@ -243,7 +252,7 @@ end_if_gone(struct proc *p)
 		;
 	close_errors(p);
 	p->was_ending = p->restart.ending;
-	proc_event(p, RESTART_EXIT);
+	proc_event(p, kind_of_end(p));
 	log_end(p);
 	supervisor_proc_ended(p->sup, p);
 }
@@ -280,7 +289,7 @@ forget_last(struct proc *p)
 {
 	p->layers = 0;
 	p->health = HEALTH_STARTING;
-	p->synced = false;
+	p->synced = p->answered = false;
 	p->missing[0] = p->text[0] = '\0';
 }
 

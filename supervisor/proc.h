@@ -26,6 +26,7 @@ struct proc {
 	int exit_status; /* of waitpid(2) */
 	uint64_t reaped_ms;
 	bool was_ending; /* restart.ending */
+	bool held; /* not to be started yet; text says what it waits for */
 	struct channel *ch; /* NULL: none, or closed */
 	int errors_fd; /* its fd 2; -1: none */
 	struct event *errors_ev;
@@ -35,6 +36,7 @@ struct proc {
 	uint32_t layers; /* SANDBOX_* */
 	enum health health;
 	bool synced;
+	bool answered; /* role_def.once: it said what it was started for */
 	char missing[LIMIT_TEXT + 1]; /* layers that the kernel lacks */
 	char text[LIMIT_TEXT + 1]; /* of health */
 	struct log_once missing_said; /* once a role, not at each start */

@@ -1,5 +1,6 @@
 #include "supervisor/reload.h"
 
+#include "supervisor/cluster.h"
 #include "supervisor/handout.h"
 
 static void
@@ -64,6 +65,7 @@ apply(struct supervisor *sup, role_mask again)
 	for (unsigned role = 0; role < ROLE_MAX; role++)
 		if (sup->procs[role] != NULL)
 			renew(sup->procs[role], again, changed);
+	cluster_read(sup);
 }
 
 static void

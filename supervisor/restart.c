@@ -112,6 +112,15 @@ ready_ended(struct restart *r, uint64_t now_ms, uint32_t random)
 }
 
 static enum restart_action
+done(struct restart *r, uint64_t now_ms, uint32_t random)
+{
+	r->delay_ms = r->delay_min_ms;
+	if (r->again && !r->stopping)
+		return spawn(r, now_ms, random);
+	return down(r, now_ms, random);
+}
+
+static enum restart_action
 became_ready(struct restart *r, uint64_t now_ms, uint32_t random)
 {
 	(void)random;
@@ -216,6 +225,7 @@ static const handler table[][RESTART_EVENTS] = {
 		[RESTART_READY] = ready_again,
 		[RESTART_PONG] = answered,
 		[RESTART_EXIT] = ready_ended,
+		[RESTART_DONE] = done,
 		[RESTART_TIMER] = probe,
 		[RESTART_FAULT] = fault,
 		[RESTART_RELOAD] = reload,

@@ -31,6 +31,7 @@ enum restart_event {
 	RESTART_READY, /* it said READY */
 	RESTART_PONG,
 	RESTART_EXIT, /* it is gone, or could not be started */
+	RESTART_DONE, /* it is gone, and had done what it was started for */
 	RESTART_TIMER, /* deadline_ms has come */
 	RESTART_FAULT, /* it broke the protocol */
 	RESTART_RELOAD, /* its config changed: start it again, no back-off */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "supervisor/roles.h"
 
 /* Coarser than the time stamps of any file system. */
 #define SETTLED_S 2
@@ -28,6 +29,7 @@ struct stamp {
 
 struct blob {
 	char *path; /* NULL: not configured */
+	bool given; /* by secrets_give() */
 	int memfd;
 	struct stamp seen; /* of what memfd holds; zeroed: nothing */
 	/*
@@ -44,10 +46,11 @@ struct secrets {
 
 struct blob_def {
 	enum option option; /* names the file */
-	enum option url; /* what it is for */
+	enum option url; /* what it is for; 0: no server */
 	off_t max;
 	bool is_ca; /* the system's bundle if there is none and url is https */
 	bool must_be_fresh; /* unreadable: becomes empty */
+	bool roots_only; /* it names files that we read as root */
 };
 
 static const struct blob_def defs[BLOB_MAX] = {
@@ -81,6 +84,22 @@ static const struct blob_def defs[BLOB_MAX] = {
 	[BLOB_CONSUL_KEY] = { .option = OPT_CONSUL_CLIENT_KEY,
 	    .url = OPT_CONSUL_ADDR,
 	    .max = LIMIT_BLOB },
+	[BLOB_K8S_TOKEN] = { .option = OPT_K8S_TOKEN_FILE,
+	    .url = OPT_K8S_API,
+	    .max = LIMIT_BLOB },
+	[BLOB_K8S_CA] = { .option = OPT_K8S_CA,
+	    .url = OPT_K8S_API,
+	    .max = LIMIT_BLOB,
+	    .is_ca = true },
+	[BLOB_K8S_CERT] = { .option = OPT_K8S_CLIENT_CERT,
+	    .url = OPT_K8S_API,
+	    .max = LIMIT_BLOB },
+	[BLOB_K8S_KEY] = { .option = OPT_K8S_CLIENT_KEY,
+	    .url = OPT_K8S_API,
+	    .max = LIMIT_BLOB },
+	[BLOB_KUBECONFIG] = { .option = OPT_KUBECONFIG,
+	    .max = LIMIT_KUBECONFIG,
+	    .roots_only = true },
 };
 
 /* Debian and its kin, Fedora and its kin, openSUSE, Alpine and the BSDs. */
@@ -207,14 +226,20 @@ forget(struct blob *b)
 
 /* NULL if the file may be taken, else why not. */
 static const char *
-unfit(const struct stat *st, off_t max)
+unfit(const struct stat *st, const struct blob_def *d)
 {
 	if (!S_ISREG(st->st_mode))
 		return "not a regular file";
 	if (st->st_size == 0)
 		return "empty";
-	if (st->st_size > max)
+	if (st->st_size > d->max)
 		return "too large";
+	if (!d->roots_only || geteuid() != 0)
+		return NULL;
+	if (st->st_uid != 0)
+		return "belongs to somebody else than root";
+	if ((st->st_mode & (S_IWGRP | S_IWOTH)) != 0)
+		return "can be written by group or others";
 	return NULL;
 }
 
@@ -258,13 +283,13 @@ copy_unchanged(int fd, const struct stat *st, int memfd)
 
 /* A sealed copy of the open file in *memfd and its stamp, or why not. */
 static const char *
-load(int fd, off_t max, int *memfd, struct stat *st)
+load(int fd, const struct blob_def *d, int *memfd, struct stat *st)
 {
 	const char *why;
 
 	if (fstat(fd, st) == -1)
 		return strerror(errno);
-	if ((why = unfit(st, max)) != NULL)
+	if ((why = unfit(st, d)) != NULL)
 		return why;
 	if ((*memfd = new_memfd()) == -1)
 		return strerror(errno);
@@ -274,7 +299,8 @@ load(int fd, off_t max, int *memfd, struct stat *st)
 }
 
 static const char *
-load_path(const char *path, off_t max, int *memfd, struct stat *st)
+load_path(const char *path, const struct blob_def *d, int *memfd,
+    struct stat *st)
 {
 	const char *why;
 	/* O_NONBLOCK: a FIFO must not stop us. */
@@ -282,7 +308,7 @@ load_path(const char *path, off_t max, int *memfd, struct stat *st)
 
 	if (fd == -1)
 		return strerror(errno);
-	why = load(fd, max, memfd, st);
+	why = load(fd, d, memfd, st);
 	close(fd);
 	return why;
 }
@@ -310,7 +336,7 @@ reread(struct blob *b, const struct blob_def *d)
 {
 	struct stat st;
 	int memfd = -1;
-	const char *why = load_path(b->path, d->max, &memfd, &st);
+	const char *why = load_path(b->path, d, &memfd, &st);
 
 	if (why != NULL)
 		return failed(b, d, why);
@@ -364,6 +390,8 @@ path_of(const struct blob_def *d, const struct settings *s, struct url *u)
 {
 	const char *path = settings_str(s, d->option);
 
+	if (d->url == 0)
+		return *path != '\0' ? path : NULL;
 	if (option_url(d->url, settings_str(s, d->url), u) != NULL)
 		return NULL;
 	if (d->option == d->url)
@@ -392,55 +420,105 @@ set_path(struct blob *b, const char *path)
 }
 
 static const char *
-put(int memfd, const char *text)
+put(int memfd, const void *data, size_t len)
 {
-	size_t len = strlen(text);
-
-	if (write(memfd, text, len) != (ssize_t)len)
+	if (write(memfd, data, len) != (ssize_t)len)
 		return "short write";
 	return fcntl(memfd, F_ADD_SEALS, SEALS) == -1 ? strerror(errno) : NULL;
 }
 
-/* CONSUL_HTTP_TOKEN, where no file gave one. */
 static bool
-set_text(struct blob *b, const char *text)
+set_data(struct blob *b, const void *data, size_t len)
 {
 	int memfd = new_memfd();
 
 	if (memfd == -1)
 		fatal("memfd for a blob");
-	if (put(memfd, text) != NULL) {
-		log_warn("memfd for a token");
+	if (put(memfd, data, len) != NULL) {
+		log_warn("memfd for a blob");
 		close(memfd);
 		return false;
 	}
 	return replace(b, memfd);
 }
 
+/* What was given, and is of use no more. */
 static bool
-configure(struct blob *b, const struct blob_def *d, const struct config *c)
+take_back(struct blob *b)
+{
+	bool given = b->given;
+
+	b->given = false;
+	return given && forget(b);
+}
+
+static bool
+configure(struct blob *b, const struct blob_def *d, const struct settings *s)
 {
 	struct url u;
-	bool changed = set_path(b, path_of(d, c->settings, &u));
+	bool changed;
 
+	if (b->given)
+		return false;
+	changed = set_path(b, path_of(d, s, &u));
 	if (b->path != NULL && reread(b, d))
 		changed = true;
 	return changed;
 }
 
+static bool
+unused(struct blob *b)
+{
+	bool changed = take_back(b);
+
+	return set_path(b, NULL) || changed;
+}
+
+/* CONSUL_HTTP_TOKEN, where no file gave one. */
+static bool
+put_consul_token(struct blob *b, const char *token)
+{
+	return token != NULL && size_of(b->memfd) <= 0 &&
+	    set_data(b, token, strlen(token));
+}
+
 blob_mask
 secrets_configure(struct secrets *s, const struct config *c)
 {
-	struct blob *token = &s->blobs[BLOB_CONSUL_TOKEN];
+	bool kubeconfig = *settings_str(c->settings, OPT_KUBECONFIG) != '\0';
+	role_mask running = roles_running(c->settings);
 	blob_mask changed = 0;
 
-	for (unsigned id = 1; id < BLOB_MAX; id++)
-		if (configure(&s->blobs[id], &defs[id], c))
+	for (unsigned id = 1; id < BLOB_MAX; id++) {
+		struct blob *b = &s->blobs[id];
+		bool differs = !kubeconfig && take_back(b);
+
+		if ((blob_roles(id) & running) == 0)
+			differs |= unused(b);
+		else
+			differs |= configure(b, &defs[id], c->settings);
+		if (differs)
 			changed |= BLOB_BIT(id);
-	if (c->consul_token != NULL && size_of(token->memfd) <= 0 &&
-	    set_text(token, c->consul_token))
+	}
+	if (put_consul_token(&s->blobs[BLOB_CONSUL_TOKEN], c->consul_token))
 		changed |= BLOB_BIT(BLOB_CONSUL_TOKEN);
 	return changed;
+}
+
+blob_mask
+secrets_give(struct secrets *s, enum blob_id id, const void *data, size_t len)
+{
+	struct blob *b = &s->blobs[id];
+	bool changed;
+
+	if (len == 0) {
+		changed = take_back(b);
+	} else {
+		changed = set_path(b, NULL);
+		changed |= set_data(b, data, len);
+		b->given = true;
+	}
+	return changed ? BLOB_BIT(id) : 0;
 }
 
 int

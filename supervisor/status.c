@@ -16,6 +16,10 @@ add(char *buf, size_t cap, const char *name, const char *text)
 static const char *
 trouble(const struct proc *p)
 {
+	if (p->held)
+		return p->text;
+	if (p->def->once && p->restart.state != WORKER_BACKOFF)
+		return NULL;
 	switch (p->restart.state) {
 	case WORKER_DOWN:
 		return "down";
@@ -44,12 +48,20 @@ status_line(struct proc *const procs[], char *buf, size_t cap)
 		strlcpy(buf, "all workers are fine", cap);
 }
 
+/* With a kubeconfig that is of no use, all else works. */
+static bool
+is_up(const struct proc *p)
+{
+	if (p->held)
+		return p->health == HEALTH_DEGRADED;
+	return p->def->once || p->restart.state == WORKER_READY;
+}
+
 bool
 status_all_ready(struct proc *const procs[])
 {
 	for (unsigned role = 0; role < ROLE_MAX; role++)
-		if (procs[role] != NULL &&
-		    procs[role]->restart.state != WORKER_READY)
+		if (procs[role] != NULL && !is_up(procs[role]))
 			return false;
 	return true;
 }

@@ -9,7 +9,7 @@
 
 /* procs has ROLE_MAX places, NULL where no worker runs. */
 void status_line(struct proc *const procs[], char *buf, size_t cap);
-/* Each worker has said READY. */
+/* Each worker has said READY, or can't be started with what there is. */
 bool status_all_ready(struct proc *const procs[]);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/sandbox.h"
+#include "supervisor/cluster.h"
 #include "supervisor/handout.h"
 #include "supervisor/reload.h"
 #include "supervisor/rundir.h"
@@ -47,7 +48,8 @@ update_notify(struct supervisor *sup)
 	if (!sup->told_ready && status_all_ready(sup->procs)) {
 		sup->told_ready = true;
 		if (!sup->dry_run)
-			log_info("all workers are ready");
+			log_info("all workers%s are ready",
+			    cluster_is_missing(sup) ? " but k8s-writer" : "");
 		notify_ready(&sup->notify);
 	}
 	status_line(sup->procs, buf, sizeof(buf));
@@ -142,6 +144,8 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if ((changed & BLOB_BIT(BLOB_KUBECONFIG)) != 0)
+		cluster_read(sup);
 	FOR_EACH_PROC(sup, p)
 	{
 		proc_tick(p);
@@ -287,7 +291,7 @@ make_workers(struct supervisor *sup)
 	for (unsigned i = 0; i < nrole_defs; i++) {
 		const struct role_def *def = &role_defs[i];
 
-		if (sup->dry_run && !def->dry_run)
+		if (!role_runs(def, sup->config->settings))
 			continue;
 		check_program(sup, role_name(def->role));
 		sup->procs[def->role] = proc_new(sup, def);
@@ -299,8 +303,11 @@ start_workers(struct supervisor *sup)
 {
 	struct proc *p;
 
+	cluster_hold(sup);
 	FOR_EACH_PROC(sup, p)
-	proc_event(p, RESTART_START);
+	if (!p->held && !p->def->once)
+		proc_event(p, RESTART_START);
+	cluster_read(sup);
 }
 
 static void

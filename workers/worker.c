@@ -310,6 +310,13 @@ on_link(struct process *pr, const struct msg *m)
 }
 
 struct channel *
+worker_supervisor(struct worker *w)
+{
+	(void)w;
+	return self.control;
+}
+
+struct channel *
 worker_link(struct worker *w, enum role peer)
 {
 	(void)w;

@@ -63,6 +63,8 @@ int worker_main(const struct worker_role *role);
 /* Tells the supervisor how the work goes, if that differs from last time. */
 void worker_health(struct worker *w, enum health health, bool synced,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* The channel to the supervisor, for what only one role has to say. */
+struct channel *worker_supervisor(struct worker *w);
 /* The channel to a sibling, NULL while there is none. */
 struct channel *worker_link(struct worker *w, enum role peer);
 /* Asks for a connection to Consul's unix:// path: connected() follows, with

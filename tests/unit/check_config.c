@@ -11,6 +11,13 @@
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))
 #define WORDS    8
 
+/* What a pod finds. */
+#define IN_CLUSTER \
+	"KUBERNETES_SERVICE_HOST=10.0.0.1", "KUBERNETES_SERVICE_PORT=443"
+/* What consul-sync must be told. */
+#define AS_CONSUL_SYNC  .progname = "consul-sync"
+#define CONSUL_SYNC_ENV IN_CLUSTER, "CONSUL_ADDR=c:1"
+
 /* A folder of the test's own: t.conf, sa/ca.crt, sa/token. */
 static char folder[] = "/tmp/check_config.XXXXXX";
 static char file_path[64], account[64], no_account[64];
@@ -242,29 +249,74 @@ static const struct {
 	{ { .progname = "katalog-sync-daemon",
 	      .flags = { "--log-target=syslog" } },
 	    "log-target = syslog", OPT_LOG_TARGET, CONFIG_FLAG },
-	{ { .progname = "/usr/sbin/consul-sync" }, "log-target = stderr",
-	    OPT_LOG_TARGET, CONFIG_DEFAULT },
-	{ { .progname = "consul-sync" }, "metrics-bind-address = :8080",
-	    OPT_METRICS_BIND_ADDRESS, CONFIG_DEFAULT },
-	{ { .progname = "consul-sync", .env = { "METRICS_ADDR=:9" } },
+	{ { .progname = "/usr/sbin/consul-sync", .env = { CONSUL_SYNC_ENV } },
+	    "log-target = stderr", OPT_LOG_TARGET, CONFIG_DEFAULT },
+	{ { AS_CONSUL_SYNC, .env = { CONSUL_SYNC_ENV } },
+	    "metrics-bind-address = :8080", OPT_METRICS_BIND_ADDRESS,
+	    CONFIG_DEFAULT },
+	{ { AS_CONSUL_SYNC, .env = { CONSUL_SYNC_ENV, "METRICS_ADDR=:9" } },
 	    "metrics-bind-address = :9", OPT_METRICS_BIND_ADDRESS, CONFIG_ENV },
 	/* Directions. */
 	{ { .file = NULL }, "to-consul = true", OPT_TO_CONSUL, CONFIG_DEFAULT },
 	{ { .file = NULL }, "to-k8s = false", OPT_TO_K8S, CONFIG_DEFAULT },
-	{ { .progname = "consul-sync" }, "to-k8s = true", OPT_TO_K8S,
+	{ { AS_CONSUL_SYNC, .env = { CONSUL_SYNC_ENV } }, "to-k8s = true",
+	    OPT_TO_K8S, CONFIG_DEFAULT },
+	{ { AS_CONSUL_SYNC, .env = { CONSUL_SYNC_ENV } }, "to-consul = false",
+	    OPT_TO_CONSUL, CONFIG_DEFAULT },
+	{ { AS_CONSUL_SYNC, .flags = { "--to-consul" } }, "to-k8s = false",
+	    OPT_TO_K8S, CONFIG_DEFAULT },
+	{ { .flags = { "--to-k8s" }, .env = { IN_CLUSTER } },
+	    "to-consul = false", OPT_TO_CONSUL, CONFIG_DEFAULT },
+	{ { .flags = { "--to-k8s", "--to-consul" }, .env = { IN_CLUSTER } },
+	    "to-consul = true", OPT_TO_CONSUL, CONFIG_FLAG },
+	{ { .flags = { "--to-consul=false" }, .env = { IN_CLUSTER } },
+	    "to-k8s = true", OPT_TO_K8S, CONFIG_DEFAULT },
+	{ { AS_CONSUL_SYNC, .flags = { "--to-k8s=false" } }, "to-consul = true",
+	    OPT_TO_CONSUL, CONFIG_DEFAULT },
+	/* As consul-sync, its own variables go first. */
+	{ { AS_CONSUL_SYNC,
+	      .env = { CONSUL_SYNC_ENV, "CONSUL_HTTP_ADDR=other:2" } },
+	    "consul-addr = c:1", OPT_CONSUL_ADDR, CONFIG_ENV },
+	{ { AS_CONSUL_SYNC, .env = { IN_CLUSTER, "CONSUL_HTTP_ADDR=a:2" } },
+	    "consul-addr = a:2", OPT_CONSUL_ADDR, CONFIG_ENV },
+	{ { AS_CONSUL_SYNC, .env = { IN_CLUSTER },
+	      .flags = { "--consul-addr=a:2" } },
+	    "consul-addr = a:2", OPT_CONSUL_ADDR, CONFIG_FLAG },
+	/* The way to the cluster. */
+	{ { .flags = { "--to-k8s" }, .env = { IN_CLUSTER } },
+	    "k8s-api = https://10.0.0.1:443", OPT_K8S_API, CONFIG_ENV },
+	{ { .flags = { "--to-k8s" },
+	      .env = { "KUBERNETES_SERVICE_HOST=fd00::1",
+		  "KUBERNETES_SERVICE_PORT=6443" } },
+	    "k8s-api = https://[fd00::1]:6443", OPT_K8S_API, CONFIG_ENV },
+	{ { .flags = { "--to-k8s" }, .env = { IN_CLUSTER } },
+	    "kubeconfig =", OPT_KUBECONFIG, CONFIG_DEFAULT },
+	{ { .flags = { "--to-k8s" }, .env = { IN_CLUSTER } },
+	    "leader-elect = yes", OPT_LEADER_ELECT, CONFIG_DEFAULT },
+	{ { .flags = { "--to-k8s", "--leader-elect=no" },
+	      .env = { IN_CLUSTER } },
+	    "leader-elect = no", OPT_LEADER_ELECT, CONFIG_FLAG },
+	{ { .flags = { "--to-k8s" }, .env = { IN_CLUSTER, "KUBECONFIG=/k" } },
+	    "k8s-api =", OPT_K8S_API, CONFIG_DEFAULT },
+	{ { .flags = { "--to-k8s" }, .env = { "KUBECONFIG=/k" } },
+	    "kubeconfig = /k", OPT_KUBECONFIG, CONFIG_ENV },
+	{ { .flags = { "--to-k8s" }, .env = { "KUBECONFIG=/k" } },
+	    "leader-elect = no", OPT_LEADER_ELECT, CONFIG_DEFAULT },
+	/* A colon makes a list of a variable only. */
+	{ { .flags = { "--to-k8s", "--kubeconfig=/k:/l" } },
+	    "kubeconfig = /k:/l", OPT_KUBECONFIG, CONFIG_FLAG },
+	{ { .flags = { "--to-k8s", "--k8s-api=http://127.0.0.1:8001" },
+	      .env = { IN_CLUSTER } },
+	    "k8s-token-file =", OPT_K8S_TOKEN_FILE, CONFIG_DEFAULT },
+	{ { .flags = { "--to-k8s", "--k8s-token-file=/t" },
+	      .env = { IN_CLUSTER } },
+	    "k8s-token-file = /t", OPT_K8S_TOKEN_FILE, CONFIG_FLAG },
+	{ { .flags = { "--to-k8s", "--k8s-insecure-skip-verify" },
+	      .env = { IN_CLUSTER } },
+	    "k8s-ca =", OPT_K8S_CA, CONFIG_DEFAULT },
+	{ { .env = { IN_CLUSTER } }, "k8s-api =", OPT_K8S_API, CONFIG_DEFAULT },
+	{ { .env = { IN_CLUSTER } }, "leader-elect = auto", OPT_LEADER_ELECT,
 	    CONFIG_DEFAULT },
-	{ { .progname = "consul-sync" }, "to-consul = false", OPT_TO_CONSUL,
-	    CONFIG_DEFAULT },
-	{ { .progname = "consul-sync", .flags = { "--to-consul" } },
-	    "to-k8s = false", OPT_TO_K8S, CONFIG_DEFAULT },
-	{ { .flags = { "--to-k8s" } }, "to-consul = false", OPT_TO_CONSUL,
-	    CONFIG_DEFAULT },
-	{ { .flags = { "--to-k8s", "--to-consul" } }, "to-consul = true",
-	    OPT_TO_CONSUL, CONFIG_FLAG },
-	{ { .flags = { "--to-consul=false" } }, "to-k8s = true", OPT_TO_K8S,
-	    CONFIG_DEFAULT },
-	{ { .progname = "consul-sync", .flags = { "--to-k8s=false" } },
-	    "to-consul = true", OPT_TO_CONSUL, CONFIG_DEFAULT },
 	/* Shares, and what follows the namespace. */
 	{ { .file = NULL }, "max-delete-ratio = 0.5", OPT_MAX_DELETE_RATIO,
 	    CONFIG_DEFAULT },
@@ -324,6 +376,159 @@ START_TEST(takes_the_service_account)
 	snprintf(path, sizeof(path), "%s/token", account);
 	ck_assert_str_eq(settings_str(c->settings, OPT_KUBELET_TOKEN_FILE),
 	    path);
+	config_free(c);
+}
+END_TEST
+
+START_TEST(takes_the_service_account_to_the_cluster)
+{
+	struct config *c = load_good(&(struct given){ .in_pod = true,
+	    .flags = { "--to-k8s" },
+	    .env = { IN_CLUSTER } });
+	char path[96];
+
+	snprintf(path, sizeof(path), "%s/ca.crt", account);
+	ck_assert_str_eq(settings_str(c->settings, OPT_K8S_CA), path);
+	ck_assert_int_eq(c->source[OPT_K8S_CA].from,
+	    CONFIG_SERVICE_ACCOUNT_FILE);
+	snprintf(path, sizeof(path), "%s/token", account);
+	ck_assert_str_eq(settings_str(c->settings, OPT_K8S_TOKEN_FILE), path);
+	config_free(c);
+}
+END_TEST
+
+/* folder/.kube/config and what names it. */
+static char home_env[96], kube_folder[80], kube_file[96];
+
+static void
+make_home(void)
+{
+	snprintf(home_env, sizeof(home_env), "HOME=%s", folder);
+	snprintf(kube_folder, sizeof(kube_folder), "%s/.kube", folder);
+	snprintf(kube_file, sizeof(kube_file), "%s/config", kube_folder);
+	ck_assert_int_eq(mkdir(kube_folder, 0700), 0);
+	write_file(kube_file, "k", 1);
+}
+
+static void
+remove_home(void)
+{
+	unlink(kube_file);
+	rmdir(kube_folder);
+}
+
+START_TEST(takes_the_kubeconfig_of_its_home)
+{
+	struct given g = { .flags = { "--to-k8s" }, .env = { home_env } };
+	struct config *c;
+
+	make_home();
+	c = load_good(&g);
+	ck_assert_str_eq(settings_str(c->settings, OPT_KUBECONFIG), kube_file);
+	ck_assert_str_eq(settings_str(c->settings, OPT_K8S_API), "");
+	config_free(c);
+	/* A pod's own comes first. */
+	g = (struct given){ .flags = { "--to-k8s" },
+		.env = { home_env, IN_CLUSTER } };
+	c = load_good(&g);
+	ck_assert_str_eq(settings_str(c->settings, OPT_KUBECONFIG), "");
+	config_free(c);
+	remove_home();
+}
+END_TEST
+
+/* %K stands for the file that there is. */
+static const struct {
+	const char *list;
+	const char *taken;
+} lists[] = {
+	{ "/nonexistent/a:%K:/nonexistent/b", "%K" },
+	{ "%K:/nonexistent/a", "%K" },
+	{ ":%K", "%K" },
+	{ "/nonexistent/a:/nonexistent/b", "/nonexistent/a" },
+};
+
+static void
+with_file(const char *text, const char *prefix, char *buf, size_t cap)
+{
+	int before = (int)strcspn(text, "%");
+
+	if (text[before] == '\0')
+		snprintf(buf, cap, "%s%s", prefix, text);
+	else
+		snprintf(buf, cap, "%s%.*s%s%s", prefix, before, text,
+		    kube_file, text + before + 2);
+}
+
+START_TEST(takes_one_of_a_list)
+{
+	char env[512], taken[256], expected_warning[512];
+	struct given g = { .flags = { "--to-k8s" }, .env = { env } };
+	struct config_report r;
+	struct config *c;
+
+	make_home();
+	with_file(lists[_i].list, "KUBECONFIG=", env, sizeof(env));
+	with_file(lists[_i].taken, "", taken, sizeof(taken));
+	snprintf(expected_warning, sizeof(expected_warning),
+	    "environment KUBECONFIG: a list of files: only %s is used, the "
+	    "others are not merged into it",
+	    taken);
+	c = load(&g, &r);
+	ck_assert_ptr_nonnull(c);
+	ck_assert_str_eq(settings_str(c->settings, OPT_KUBECONFIG), taken);
+	ck_assert_uint_eq(r.count, 1);
+	ck_assert_str_eq(r.messages[0].text, expected_warning);
+	config_report_free(&r);
+	config_free(c);
+	remove_home();
+}
+END_TEST
+
+/* What a kubeconfig says becomes options, or nothing does. */
+static const struct {
+	struct config_cluster found;
+	const char *line; /* NULL: refused */
+	const char *why;
+} clusters[] = {
+	{ { "https://a:6443", "", false, "", "", "", "" },
+	    "k8s-api = https://a:6443", NULL },
+	{ { "https://a", "b.c", true, "", "", "", "" },
+	    "k8s-insecure-skip-verify = true", NULL },
+	{ { "https://a", "b.c", false, "", "", "", "" },
+	    "k8s-tls-server-name = b.c", NULL },
+	{ { "https://a", "", false, "/t", "", "", "" }, "k8s-token-file = /t",
+	    NULL },
+	{ { "https://a", "", false, "t", "", "", "" },
+	    "k8s-token-file = /etc/k8s/t", NULL },
+	{ { "https://a", "", false, "", "pki/ca", "", "" },
+	    "k8s-ca = /etc/k8s/pki/ca", NULL },
+	{ { "https://a", "", false, "", "", "../c", "k" },
+	    "k8s-client-cert = /etc/k8s/../c", NULL },
+	{ { "https://a", "", false, "", "", "c", "k" },
+	    "k8s-client-key = /etc/k8s/k", NULL },
+	{ { "", "", false, "", "", "", "" }, NULL, "no server" },
+	{ { "a:1", "", false, "", "", "", "" }, NULL,
+	    "not a URL (like https://10.0.0.1:6443)" },
+	{ { "https://a", "b c", false, "", "", "", "" }, NULL,
+	    "holds white space" },
+	{ { "https://a", "", false, "a\nb", "", "", "" }, NULL,
+	    "holds control characters" },
+};
+
+START_TEST(takes_what_a_kubeconfig_says)
+{
+	struct config *c = load_good(&(struct given){
+	    .flags = { "--to-k8s", "--kubeconfig=/etc/k8s/config" } });
+	char why[CONFIG_WHY] = "";
+	bool good = config_take_cluster(c, &clusters[_i].found, why);
+
+	ck_assert_int_eq(good, clusters[_i].line != NULL);
+	if (good)
+		ck_assert(has_line(c, clusters[_i].line));
+	else
+		ck_assert_str_eq(why, clusters[_i].why);
+	ck_assert_int_eq(has_line(c, "k8s-api ="), !good);
 	config_free(c);
 }
 END_TEST
@@ -474,6 +679,32 @@ static const struct {
 	{ { .env = { "CONSUL_HTTP_TOKEN=s3cr3t\nX-Evil: 1" } },
 	    "environment CONSUL_HTTP_TOKEN: not a token (white space or "
 	    "control characters in it; value not shown)" },
+	{ { AS_CONSUL_SYNC, .env = { IN_CLUSTER } },
+	    "CONSUL_ADDR is not set (nor consul-addr): consul-sync must be "
+	    "told where Consul is" },
+	{ { .flags = { "--to-k8s" } },
+	    "to-k8s: no way to a cluster: neither kubeconfig nor k8s-api is "
+	    "set, KUBERNETES_SERVICE_HOST is not set either (so this is no "
+	    "pod), and ~/.kube/config: HOME is not set" },
+	{ { .flags = { "--to-k8s" }, .env = { "HOME=/nonexistent" } },
+	    "to-k8s: no way to a cluster: neither kubeconfig nor k8s-api is "
+	    "set, KUBERNETES_SERVICE_HOST is not set either (so this is no "
+	    "pod), and /nonexistent/.kube/config: No such file or directory" },
+	{ { .flags = { "--to-k8s" },
+	      .env = { "KUBERNETES_SERVICE_HOST=a",
+		  "KUBERNETES_SERVICE_PORT=x" } },
+	    "environment KUBERNETES_SERVICE_HOST \"https://a:x\": not a port "
+	    "(1-65535) (like https://10.0.0.1:6443)" },
+	{ { .flags = { "--to-k8s", "--to-consul", "--dry-run" },
+	      .env = { IN_CLUSTER } },
+	    "--dry-run: prints one direction only, but to-consul and to-k8s "
+	    "are both on" },
+	{ { .flags = { "--to-k8s", "--k8s-api=10.0.0.1:6443" } },
+	    "--k8s-api \"10.0.0.1:6443\": not a URL (like "
+	    "https://10.0.0.1:6443)" },
+	{ { .flags = { "--to-k8s", "--k8s-api=https://a",
+		"--k8s-client-key=/k" } },
+	    "--k8s-client-key: k8s-client-cert is missing; it takes both" },
 	{ { .env = { "CONSUL_TOKEN=s3cr3t x" } },
 	    "environment CONSUL_TOKEN: not a token (white space or control "
 	    "characters in it; value not shown)" },
@@ -553,6 +784,22 @@ static const struct {
 	    "environment CONSUL_HTTP_TOKEN_FILE: goes before "
 	    "CONSUL_HTTP_TOKEN, which is used only while that file is "
 	    "empty" },
+	{ { .flags = { "--to-k8s", "--k8s-api=https://a" },
+	      .env = { "KUBECONFIG=/k" } },
+	    "environment KUBECONFIG: kubeconfig has no effect: k8s-api is "
+	    "set" },
+	{ { .flags = { "--to-k8s", "--k8s-ca=/c" },
+	      .env = { "KUBECONFIG=/k" } },
+	    "--k8s-ca: has no effect: the kubeconfig says it" },
+	{ { .flags = { "--to-k8s", "--k8s-ca=/c", "--k8s-api=http://a" } },
+	    "--k8s-ca: has no effect: k8s-api is not https" },
+	{ { .flags = { "--to-k8s", "--k8s-ca=/c", "--k8s-api=https://a",
+		"--k8s-insecure-skip-verify" } },
+	    "--k8s-ca: has no effect: k8s-insecure-skip-verify is on" },
+	{ { .flags = { "--to-k8s", "--k8s-token-file=/t",
+		"--k8s-api=http://a" } },
+	    "--k8s-token-file: k8s-api is http: the token goes over the "
+	    "network in the clear" },
 	{ { .flags = { "--kubelet-stale-after=5s" } },
 	    "--kubelet-stale-after: not more than max-sync-interval: checks "
 	    "may turn critical between two good reads" },
@@ -770,6 +1017,8 @@ static const struct given odd[] = {
 	      "CONSUL_CACERT=# =\"x\" #" },
 	    .flags = { "--control-socket=", "--max-sync-interval=1.5s",
 		"--log-level=TRACE", "--uid-base=1", "--dry-run" } },
+	{ .flags = { "--to-k8s" }, .env = { IN_CLUSTER } },
+	{ .flags = { "--to-k8s", "--kubeconfig=/k" } },
 	{ .flags = { "--kubelet-ca=/gr\xc3\xbc\xc3\x9f"
 		     "e", /* UTF-8 */
 	      "--consul-addr=unix:///c=d.sock" } },
@@ -836,6 +1085,15 @@ START_TEST(never_prints_the_token)
 	config_free(c);
 	c = load_good(&(struct given){ .env = { "CONSUL_TOKEN=s3cr3t" } });
 	ck_assert_str_eq(c->consul_token, "s3cr3t");
+	config_free(c);
+	c = load_good(&(struct given){
+	    .env = { "CONSUL_TOKEN=second", "CONSUL_HTTP_TOKEN=first" } });
+	ck_assert_str_eq(c->consul_token, "first");
+	config_free(c);
+	c = load_good(&(struct given){ AS_CONSUL_SYNC,
+	    .env = { CONSUL_SYNC_ENV, "CONSUL_TOKEN=first",
+		"CONSUL_HTTP_TOKEN=second" } });
+	ck_assert_str_eq(c->consul_token, "first");
 	config_free(c);
 	c = load_good(&(struct given){ .env = { "CONSUL_HTTP_TOKEN= \n" } });
 	ck_assert_ptr_null(c->consul_token);
@@ -921,8 +1179,8 @@ END_TEST
 START_TEST(direction_stays)
 {
 	struct config *old = load_good(&(struct given){ .file = NULL });
-	struct config *next =
-	    load_good(&(struct given){ .file = "to-k8s = true" });
+	struct config *next = load_good(
+	    &(struct given){ .file = "to-k8s = true", .env = { IN_CLUSTER } });
 	struct config_report r;
 
 	config_report_init(&r);
@@ -936,12 +1194,89 @@ START_TEST(direction_stays)
 }
 END_TEST
 
+/* The cluster too, in the other direction's case. */
+START_TEST(direction_stays_with_its_cluster)
+{
+	struct config *old = load_good(
+	    &(struct given){ .file = "to-k8s = true", .env = { IN_CLUSTER } });
+	struct config *next =
+	    load_good(&(struct given){ .file = "to-consul = true" });
+	struct config_report r;
+
+	config_report_init(&r);
+	ck_assert_uint_eq(config_diff_roles(old, next, &r), 0);
+	ck_assert_uint_eq(r.count, 2);
+	ck_assert(has_line(next, "k8s-api = https://10.0.0.1:443"));
+	config_report_free(&r);
+	config_free(next);
+	config_free(old);
+}
+END_TEST
+
+/* Until the file was read again. */
+START_TEST(a_kubeconfig_holds_over_a_reload)
+{
+	const struct given g = { .flags = { "--to-k8s", "--kubeconfig=/k" } };
+	const struct config_cluster found = { "https://a:1", "n", true, "/t",
+		"", "", "" };
+	struct config *old = load_good(&g), *next = load_good(&g);
+	struct config_report r;
+	char why[CONFIG_WHY];
+
+	config_report_init(&r);
+	ck_assert(config_take_cluster(old, &found, why));
+	ck_assert_uint_eq(config_diff_roles(old, next, &r), 0);
+	ck_assert(has_line(next, "k8s-api = https://a:1"));
+	ck_assert(has_line(next, "k8s-token-file = /t"));
+	config_free(next);
+	/* Not where there is none any more. */
+	next = load_good(
+	    &(struct given){ .flags = { "--to-k8s", "--k8s-api=https://b" } });
+	ck_assert_uint_eq(config_diff_roles(old, next, &r),
+	    ROLE_BIT(ROLE_K8S_WRITER));
+	ck_assert(has_line(next, "k8s-api = https://b"));
+	ck_assert(has_line(next, "k8s-token-file ="));
+	config_free(next);
+	config_free(old);
+}
+END_TEST
+
+static const struct {
+	struct given given;
+	const char *line;
+} workers[] = {
+	{ { .file = NULL }, "# workers: kubelet-reader, consul-writer, http" },
+	{ { .flags = { "--dry-run" } },
+	    "# workers: kubelet-reader, consul-writer" },
+	{ { .flags = { "--to-k8s" }, .env = { IN_CLUSTER } },
+	    "# workers: consul-reader, k8s-writer, http" },
+	{ { .flags = { "--to-k8s", "--kubeconfig=/k" } },
+	    "# workers: kubeconfig, consul-reader, k8s-writer, http" },
+	{ { .flags = { "--to-k8s", "--to-consul" }, .env = { IN_CLUSTER } },
+	    "# workers: kubelet-reader, consul-writer, consul-reader, "
+	    "k8s-writer, http" },
+};
+
+START_TEST(says_which_workers_run)
+{
+	struct config *c = load_good(&workers[_i].given);
+
+	ck_assert(has_line(c, workers[_i].line));
+	config_free(c);
+}
+END_TEST
+
 static void
 add_tests(TCase *t)
 {
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_loop_test(t, resolves, 0, COUNT(values));
 	tcase_add_test(t, takes_the_service_account);
+	tcase_add_test(t, takes_the_service_account_to_the_cluster);
+	tcase_add_test(t, takes_the_kubeconfig_of_its_home);
+	tcase_add_loop_test(t, takes_one_of_a_list, 0, COUNT(lists));
+	tcase_add_loop_test(t, takes_what_a_kubeconfig_says, 0,
+	    COUNT(clusters));
 	tcase_add_loop_test(t, refuses, 0, COUNT(errors));
 	tcase_add_loop_test(t, warns, 0, COUNT(warnings));
 	tcase_add_test(t, tells_all_errors_at_once);
@@ -957,6 +1292,9 @@ add_tests(TCase *t)
 	tcase_add_test(t, help_is_narrow_and_whole);
 	tcase_add_loop_test(t, tells_whose_slice_changed, 0, COUNT(changes));
 	tcase_add_test(t, direction_stays);
+	tcase_add_test(t, direction_stays_with_its_cluster);
+	tcase_add_test(t, a_kubeconfig_holds_over_a_reload);
+	tcase_add_loop_test(t, says_which_workers_run, 0, COUNT(workers));
 }
 
 int

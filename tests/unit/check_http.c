@@ -142,6 +142,50 @@ START_TEST(ready_after_the_first_sync)
 }
 END_TEST
 
+static const struct told lister_ok = { ROLE_CONSUL_READER, WORKER_READY,
+	HEALTH_OK, 0, "" };
+static const struct told cluster_held = { ROLE_K8S_WRITER, WORKER_DOWN,
+	HEALTH_DEGRADED, 0, "kubeconfig: k: there is nothing in it" };
+static const struct told cluster_waits = { ROLE_K8S_WRITER, WORKER_READY,
+	HEALTH_STARTING, 0, "a follower" };
+static const struct told cluster_ok = { ROLE_K8S_WRITER, WORKER_READY,
+	HEALTH_OK, 1, "" };
+
+/* What is told, one behind the other; then what is said. */
+static const struct {
+	const struct told *told[4];
+	bool ready;
+	const char *reason;
+} directions[] = {
+	{ { NULL }, false, "the first full sync is not done yet" },
+	/* One direction only, each. */
+	{ { &reader_ok, &writer_ok }, true, "ok" },
+	{ { &lister_ok, &cluster_ok }, true, "ok" },
+	{ { &lister_ok, &cluster_held }, false,
+	    "k8s-writer: kubeconfig: k: there is nothing in it" },
+	/* Both. */
+	{ { &reader_ok, &writer_ok, &lister_ok, &cluster_waits }, false,
+	    "k8s-writer: a follower" },
+	{ { &reader_ok, &writer_waits, &lister_ok, &cluster_ok }, false,
+	    "consul-writer: no snapshot yet" },
+	{ { &reader_ok, &writer_ok, &lister_ok, &cluster_ok }, true, "ok" },
+};
+
+START_TEST(each_direction_counts)
+{
+	struct model m = { .services = replica_new(&no_ops, NULL) };
+	char reason[LIMIT_TEXT];
+
+	for (int i = 0; i < 4 && directions[_i].told[i] != NULL; i++)
+		ck_assert(tell(&m, directions[_i].told[i], 0));
+	ck_assert(
+	    model_ready(&m, reason, sizeof(reason)) == directions[_i].ready);
+	ck_assert_str_eq(reason, directions[_i].reason);
+	ck_assert(model_synced(&m) == directions[_i].ready);
+	replica_free(m.services);
+}
+END_TEST
+
 START_TEST(unhealthy_when_a_worker_stays_away)
 {
 	struct model m = { .services = replica_new(&no_ops, NULL) };
@@ -248,6 +292,7 @@ main(void)
 
 	tcase_add_test(t, writes_json_strings);
 	tcase_add_test(t, ready_after_the_first_sync);
+	tcase_add_loop_test(t, each_direction_counts, 0, COUNT(directions));
 	tcase_add_test(t, unhealthy_when_a_worker_stays_away);
 	tcase_add_test(t, the_supervisor_is_no_worker);
 	tcase_add_test(t, renders_the_status);

@@ -9,7 +9,7 @@
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))
 
 static const enum role workers[] = { ROLE_KUBELET_READER, ROLE_CONSUL_WRITER,
-	ROLE_CONSUL_READER, ROLE_K8S_WRITER, ROLE_HTTP };
+	ROLE_CONSUL_READER, ROLE_K8S_WRITER, ROLE_HTTP, ROLE_KUBECONFIG };
 
 static bool
 is_number(enum option opt)
@@ -73,7 +73,8 @@ START_TEST(workers_get_no_paths)
 		OPT_KUBELET_TOKEN_FILE, OPT_KUBELET_CLIENT_CERT,
 		OPT_KUBELET_CLIENT_KEY, OPT_CONSUL_TOKEN_FILE, OPT_CONSUL_CA,
 		OPT_CONSUL_CLIENT_CERT, OPT_CONSUL_CLIENT_KEY, OPT_KUBECONFIG,
-		OPT_LIBEXEC_DIR };
+		OPT_K8S_TOKEN_FILE, OPT_K8S_CA, OPT_K8S_CLIENT_CERT,
+		OPT_K8S_CLIENT_KEY, OPT_LIBEXEC_DIR };
 
 	for (size_t i = 0; i < COUNT(private); i++)
 		ck_assert_uint_eq(option_def(private[i])->roles, 0);

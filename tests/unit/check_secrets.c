@@ -76,6 +76,12 @@ set_defaults(void)
 		OPT_CONSUL_CA,
 		OPT_CONSUL_CLIENT_CERT,
 		OPT_CONSUL_CLIENT_KEY,
+		OPT_KUBECONFIG,
+		OPT_K8S_API,
+		OPT_K8S_TOKEN_FILE,
+		OPT_K8S_CA,
+		OPT_K8S_CLIENT_CERT,
+		OPT_K8S_CLIENT_KEY,
 	};
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
@@ -84,6 +90,9 @@ set_defaults(void)
 	    "http://localhost:10255/pods");
 	settings_set_str(config.settings, OPT_CONSUL_ADDR,
 	    "http://127.0.0.1:8500");
+	settings_set_u64(config.settings, OPT_TO_CONSUL, 1);
+	settings_set_u64(config.settings, OPT_TO_K8S, 1);
+	settings_set_u64(config.settings, OPT_DRY_RUN, 0);
 }
 
 static void
@@ -308,6 +317,100 @@ START_TEST(a_lost_pod_list_is_empty)
 }
 END_TEST
 
+/* ---- the cluster ---- */
+
+static void
+use_kubeconfig(const char *name)
+{
+	settings_set_str(config.settings, OPT_KUBECONFIG, path_of(name));
+	settings_set_str(config.settings, OPT_K8S_API, "https://a:6443");
+}
+
+START_TEST(follows_a_kubeconfig)
+{
+	use_kubeconfig("other");
+	write_file("other", "one");
+	secrets_configure(secrets, &config);
+	expect_blob(BLOB_KUBECONFIG, "one");
+	write_file("other", "two");
+	ck_assert_uint_eq(secrets_check(secrets), BLOB_BIT(BLOB_KUBECONFIG));
+	expect_blob(BLOB_KUBECONFIG, "two");
+}
+END_TEST
+
+/* It names files that only root may read. */
+START_TEST(root_takes_no_kubeconfig_of_others)
+{
+	if (geteuid() != 0)
+		return;
+	use_kubeconfig("other");
+	write_file("other", "one");
+	ck_assert_int_eq(chmod(path_of("other"), 0664), 0);
+	secrets_configure(secrets, &config);
+	expect_blob(BLOB_KUBECONFIG, "");
+	ck_assert_ptr_nonnull(
+	    strstr(last_line, ": can be written by group or others; "));
+	ck_assert_int_eq(chmod(path_of("other"), 0644), 0);
+	ck_assert_int_eq(chown(path_of("other"), 1, 0), 0);
+	secrets_check(secrets);
+	expect_blob(BLOB_KUBECONFIG, "");
+	ck_assert_int_eq(chown(path_of("other"), 0, 0), 0);
+	secrets_check(secrets);
+	expect_blob(BLOB_KUBECONFIG, "one");
+}
+END_TEST
+
+START_TEST(given_data_goes_before_a_file)
+{
+	const blob_mask bit = BLOB_BIT(BLOB_K8S_TOKEN);
+
+	use_kubeconfig("link");
+	write_file("other", "of the file");
+	settings_set_str(config.settings, OPT_K8S_TOKEN_FILE, path_of("other"));
+	secrets_configure(secrets, &config);
+	expect_blob(BLOB_K8S_TOKEN, "of the file");
+	ck_assert_uint_eq(secrets_give(secrets, BLOB_K8S_TOKEN, "given", 5),
+	    bit);
+	expect_blob(BLOB_K8S_TOKEN, "given");
+	ck_assert_uint_eq(secrets_give(secrets, BLOB_K8S_TOKEN, "given", 5), 0);
+	/* SIGHUP, and each second. */
+	ck_assert_uint_eq(secrets_configure(secrets, &config) & bit, 0);
+	secrets_check(secrets);
+	expect_blob(BLOB_K8S_TOKEN, "given");
+	ck_assert_uint_eq(secrets_give(secrets, BLOB_K8S_TOKEN, NULL, 0), bit);
+	expect_blob(BLOB_K8S_TOKEN, "");
+	ck_assert_uint_eq(secrets_configure(secrets, &config) & bit, bit);
+	expect_blob(BLOB_K8S_TOKEN, "of the file");
+}
+END_TEST
+
+/* A kubeconfig's data must not outlive it, nor go to another server. */
+START_TEST(given_data_ends_with_the_kubeconfig)
+{
+	use_kubeconfig("other");
+	secrets_give(secrets, BLOB_K8S_KEY, "given", 5);
+	settings_set_str(config.settings, OPT_KUBECONFIG, "");
+	ck_assert_uint_ne(secrets_configure(secrets, &config) &
+		BLOB_BIT(BLOB_K8S_KEY),
+	    0);
+	expect_blob(BLOB_K8S_KEY, "");
+}
+END_TEST
+
+START_TEST(reads_nothing_for_a_direction_that_is_off)
+{
+	settings_set_str(config.settings, OPT_K8S_API, "http://a");
+	settings_set_str(config.settings, OPT_K8S_TOKEN_FILE, path_of("other"));
+	write_file("other", "secret");
+	settings_set_u64(config.settings, OPT_TO_K8S, 0);
+	secrets_configure(secrets, &config);
+	expect_blob(BLOB_K8S_TOKEN, "");
+	settings_set_u64(config.settings, OPT_TO_K8S, 1);
+	secrets_configure(secrets, &config);
+	expect_blob(BLOB_K8S_TOKEN, "secret");
+}
+END_TEST
+
 int
 main(void)
 {
@@ -326,6 +429,11 @@ main(void)
 	tcase_add_test(t, the_environment_is_second);
 	tcase_add_test(t, another_path_forgets_the_old_one);
 	tcase_add_test(t, a_lost_pod_list_is_empty);
+	tcase_add_test(t, follows_a_kubeconfig);
+	tcase_add_test(t, root_takes_no_kubeconfig_of_others);
+	tcase_add_test(t, given_data_goes_before_a_file);
+	tcase_add_test(t, given_data_ends_with_the_kubeconfig);
+	tcase_add_test(t, reads_nothing_for_a_direction_that_is_off);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);

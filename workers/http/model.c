@@ -67,8 +67,8 @@ model_worker(struct model *m, const struct msg *msg, uint64_t now_ms)
 	w->layers = u32_of(msg, TAG_LAYERS);
 	text_of(msg, TAG_MISSING, w->missing, sizeof(w->missing));
 	text_of(msg, TAG_TEXT, w->text, sizeof(w->text));
-	if (role == ROLE_CONSUL_WRITER && u8_of(msg, TAG_SYNCED))
-		m->synced = true;
+	if (u8_of(msg, TAG_SYNCED))
+		m->synced |= ROLE_BIT(role);
 	return true;
 }
 
@@ -92,24 +92,63 @@ model_healthy(const struct model *m, uint64_t now_ms, char *reason, size_t cap)
 	return true;
 }
 
-/* In the data's way: what comes first holds up the rest. */
-static const enum role in_order[] = { ROLE_KUBELET_READER, ROLE_CONSUL_WRITER };
+/* The directions: a writer that is known runs. */
+static const struct direction {
+	enum role reader;
+	enum role writer;
+} directions[] = {
+	{ ROLE_KUBELET_READER, ROLE_CONSUL_WRITER },
+	{ ROLE_CONSUL_READER, ROLE_K8S_WRITER },
+};
+#define DIRECTIONS (sizeof(directions) / sizeof(*directions))
+
+static bool
+synced(const struct model *m, const struct direction *d)
+{
+	return !m->workers[d->writer].known ||
+	    (m->synced & ROLE_BIT(d->writer)) != 0;
+}
+
+bool
+model_synced(const struct model *m)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < DIRECTIONS; i++) {
+		if (!synced(m, &directions[i]))
+			return false;
+		any |= m->workers[directions[i].writer].known;
+	}
+	return any;
+}
+
+static bool
+holds_up(const struct model *m, enum role role, char *reason, size_t cap)
+{
+	const struct worker_info *w = &m->workers[role];
+
+	if (w->health == HEALTH_OK && w->state == WORKER_READY)
+		return false;
+	snprintf(reason, cap, "%s: %s", role_name(role),
+	    w->text[0] != '\0' ? w->text : worker_state_name(w->state));
+	return true;
+}
 
 bool
 model_ready(const struct model *m, char *reason, size_t cap)
 {
 	strlcpy(reason, "ok", cap);
-	if (m->synced)
+	if (model_synced(m))
 		return true;
 	strlcpy(reason, "the first full sync is not done yet", cap);
-	for (size_t i = 0; i < sizeof(in_order) / sizeof(*in_order); i++) {
-		const struct worker_info *w = &m->workers[in_order[i]];
+	for (size_t i = 0; i < DIRECTIONS; i++) {
+		const struct direction *d = &directions[i];
 
-		if (w->health == HEALTH_OK && w->state == WORKER_READY)
-			continue;
-		snprintf(reason, cap, "%s: %s", role_name(in_order[i]),
-		    w->text[0] != '\0' ? w->text : worker_state_name(w->state));
-		return false;
+		/* In the data's way: what comes first holds up the rest. */
+		if (!synced(m, d) &&
+		    (holds_up(m, d->reader, reason, cap) ||
+			holds_up(m, d->writer, reason, cap)))
+			break;
 	}
 	return false;
 }

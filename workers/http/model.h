@@ -31,7 +31,7 @@ struct model {
 	struct worker_info workers[ROLE_MAX];
 	struct metrics metrics[ROLE_MAX];
 	struct replica *services; /* of struct service_report */
-	bool synced; /* the first full sync was done; never false again */
+	role_mask synced; /* who had a first full sync; never taken back */
 };
 
 /* A worker that is not READY for this long makes /healthz fail. */
@@ -40,6 +40,8 @@ struct model {
 /* Takes a WORKER message in. False: it makes no sense. */
 bool model_worker(struct model *m, const struct msg *msg, uint64_t now_ms);
 
+/* The writers that run have each done their first full sync. */
+bool model_synced(const struct model *m);
 /*
  * Whether all is well (/healthz) and whether the first full sync was done
  * (/readyz); reason (cap bytes) says why not, or "ok".

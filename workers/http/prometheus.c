@@ -117,7 +117,7 @@ prometheus_render(FILE *out, const struct model *m, uint64_t now_ms)
 	    PACKAGE_VERSION);
 	head(out, "katalogd_synced", "1 once the first full sync was done.",
 	    "gauge");
-	fprintf(out, "katalogd_synced %d\n", m->synced);
+	fprintf(out, "katalogd_synced %d\n", model_synced(m));
 	workers_figure(out, m, "katalogd_worker_ready",
 	    "1 if the worker runs in its sandbox.", "gauge", is_ready, now_ms);
 	workers_figure(out, m, "katalogd_worker_restarts_total",
