@@ -49,6 +49,7 @@ struct resolve {
 	char host[256];
 	int flags; /* DNS_QUERY_NO_SEARCH for "name." */
 	struct evdns_base *dns; /* NULL: the addresses are fixed */
+	bool borrowed; /* dns is another's */
 	struct lookup *lookup; /* NULL: none under way */
 	struct event *timer; /* the lookup holds up requests too long */
 	uint64_t expires_ms; /* of list; UINT64_MAX: never */
@@ -144,14 +145,19 @@ is_localhost(const char *host)
 	    strcasecmp(host + len - (sizeof(suffix) - 1), suffix) == 0;
 }
 
-static void
+/* hosts: NULL for none. True if the addresses are found, for good. */
+static bool
 look_here(struct resolve *r, const char *hosts)
 {
-	if (list_add_text(r->list, r->host))
-		return;
-	hosts_read(r, hosts);
+	if (!list_add_text(r->list, r->host) && hosts != NULL)
+		hosts_read(r, hosts);
 	if (r->list[0] == '\0' && is_localhost(r->host))
 		strlcpy(r->list, "127.0.0.1,[::1]", sizeof(r->list));
+	if (r->list[0] == '\0')
+		return false;
+	r->generation = 1;
+	r->expires_ms = UINT64_MAX;
+	return true;
 }
 
 static void
@@ -177,6 +183,14 @@ on_dns_log(int is_warning, const char *text)
 static void on_timer(evutil_socket_t fd, short what, void *arg);
 
 static void
+timer_make(struct resolve *r)
+{
+	r->timer = evtimer_new(r->conf.base, on_timer, r);
+	if (r->timer == NULL)
+		fatalx("resolve %s: out of memory", r->host);
+}
+
+static void
 dns_open(struct resolve *r, const char *resolv_conf)
 {
 	/* Seeds now what later draws the transaction ids. */
@@ -184,9 +198,9 @@ dns_open(struct resolve *r, const char *resolv_conf)
 		fatalx("no random numbers for DNS queries");
 	evdns_set_log_fn(on_dns_log);
 	r->dns = evdns_base_new(r->conf.base, 0);
-	r->timer = evtimer_new(r->conf.base, on_timer, r);
-	if (r->dns == NULL || r->timer == NULL)
+	if (r->dns == NULL)
 		fatalx("resolve %s: out of memory", r->host);
+	timer_make(r);
 	/* Without the file or a server in it, evdns takes 127.0.0.1. */
 	evdns_base_resolv_conf_parse(r->dns,
 	    DNS_OPTION_SEARCH | DNS_OPTION_NAMESERVERS | DNS_OPTION_MISC,
@@ -200,14 +214,28 @@ resolve_preload(const struct resolve_conf *conf)
 
 	r->conf = *conf;
 	host_set(r, conf->host);
-	look_here(r, conf->hosts != NULL ? conf->hosts : "/etc/hosts");
-	if (r->list[0] != '\0') {
-		r->generation = 1;
-		r->expires_ms = UINT64_MAX;
+	if (look_here(r, conf->hosts != NULL ? conf->hosts : "/etc/hosts"))
 		return r;
-	}
 	dns_open(r,
 	    conf->resolv_conf != NULL ? conf->resolv_conf : "/etc/resolv.conf");
+	return r;
+}
+
+struct resolve *
+resolve_another(const struct resolve *first, const char *host,
+    void (*settled)(void *arg), void *arg)
+{
+	struct resolve *r = xcalloc(1, sizeof(*r));
+
+	r->conf = first->conf;
+	r->conf.settled = settled;
+	r->conf.arg = arg;
+	host_set(r, host);
+	if (look_here(r, NULL))
+		return r;
+	r->dns = first->dns;
+	r->borrowed = true;
+	timer_make(r);
 	return r;
 }
 
@@ -218,7 +246,7 @@ resolve_free(struct resolve *r)
 		return;
 	if (r->lookup != NULL)
 		r->lookup->owner = NULL;
-	if (r->dns != NULL)
+	if (r->dns != NULL && !r->borrowed)
 		evdns_base_free(r->dns, 1);
 	if (r->timer != NULL)
 		event_free(r->timer);

@@ -25,7 +25,8 @@ struct resolve;
 
 struct resolve_conf {
 	struct event_base *base;
-	const char *host; /* a name, or an IP address without brackets */
+	/* A name, an IP address without brackets, or "": for others. */
+	const char *host;
 	const char *hosts; /* NULL: /etc/hosts */
 	const char *resolv_conf; /* NULL: /etc/resolv.conf */
 	uint64_t (*now_ms)(void); /* NULL: clock_ms() */
@@ -38,6 +39,12 @@ enum resolve_state { RESOLVE_READY, RESOLVE_PENDING, RESOLVE_FAILED };
 
 /* Copies what it needs; never NULL. */
 struct resolve *resolve_preload(const struct resolve_conf *conf);
+/*
+ * Another host, when the sandbox is closed: by the name servers of first,
+ * whose host was "" and which must outlive it; the hosts file does not count.
+ */
+struct resolve *resolve_another(const struct resolve *first, const char *host,
+    void (*settled)(void *arg), void *arg);
 /* settled is not called any more. */
 void resolve_free(struct resolve *r);
 /* True if it talks to name servers. */

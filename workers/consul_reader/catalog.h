@@ -1,0 +1,110 @@
+/*
+ * What is known of the tagged services and their instances, and what of it is
+ * published: the items of common/backend.h. Pure; times are CLOCK_MONOTONIC
+ * milliseconds.
+ *
+ * What an answer says is published at once. What it lacks goes by trust.h: it
+ * may have to wait for a later answer that lacks it too, and until then stays
+ * as it was.
+ */
+#ifndef CATALOG_H
+#define CATALOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "workers/consul_reader/derive.h"
+#include "workers/consul_reader/trust.h"
+#include "workers/refusal.h"
+
+struct catalog;
+
+/* They must not call the catalog. */
+struct catalog_ops {
+	/* An item, often the same as before. */
+	void (*put)(const void *key, size_t key_len, const void *val,
+	    size_t val_len, void *arg);
+	/* It is no more, if it was there at all. */
+	void (*del)(const void *key, size_t key_len, void *arg);
+	/* A line for the log; not said of the same instance before. */
+	void (*notice)(const char *line, void *arg);
+	/*
+	 * The addresses of a host name, separated by ",", IPv6 in brackets; ""
+	 * while there are none. NULL: host names are not looked up.
+	 */
+	const char *(*lookup)(const char *host, void *arg);
+	/* The service is forgotten. */
+	void (*forgotten)(const char *service, void *arg);
+};
+
+struct catalog_conf {
+	struct derive_conf derive;
+	const struct catalog_ops *ops;
+	struct trust *trust;
+	const void *secret; /* CATALOG_SECRET random bytes */
+	void *arg;
+};
+
+/* Random bytes that nobody knows, so that no two bodies are made to collide. */
+#define CATALOG_SECRET 192
+
+/* conf is copied; what it points to stays the caller's. */
+struct catalog *catalog_new(const struct catalog_conf *conf);
+void catalog_free(struct catalog *c); /* NULL is fine; calls no ops */
+
+/* The catalog's list names a service. */
+void catalog_named(struct catalog *c, const char *service);
+/*
+ * A whole list came, in which has() is true for what it names. Not for one
+ * that may hide something: absence says nothing then.
+ */
+void catalog_listed(struct catalog *c,
+    bool (*has)(const char *service, void *arg), void *arg, uint64_t now);
+
+enum catalog_result {
+	CATALOG_SAME, /* as it was when it was read last */
+	CATALOG_CHANGED,
+	CATALOG_UNKNOWN, /* no such service */
+	CATALOG_REFUSED /* nothing of it counts; see the refusal */
+};
+/*
+ * An answer without any instance says nothing: the catalog names no service
+ * that has none, so they are hidden, or the catalog will say that it went.
+ */
+struct catalog_answer {
+	const char *body; /* of /v1/health/service/NAME */
+	size_t len;
+	bool partial; /* may hide instances: absence says nothing */
+};
+enum catalog_result catalog_read(struct catalog *c, const char *service,
+    const struct catalog_answer *a, struct refusal *r, uint64_t now);
+
+/* Consul lost its state: what waits does so from now on. */
+void catalog_reset(struct catalog *c, uint64_t now);
+/*
+ * When a second look is due at what waits; UINT64_MAX: nothing does. Then
+ * look() is called for each service that is to be read again, and with NULL if
+ * the list is; a look that comes too early is told to come again.
+ */
+uint64_t catalog_look_due(const struct catalog *c);
+void catalog_look(struct catalog *c, uint64_t now,
+    void (*look)(const char *service, void *arg), void *arg);
+
+/* Calls fn for each service that has an instance on that node of Consul's. */
+void catalog_on_node(const struct catalog *c, const char *node,
+    void (*fn)(const char *service, void *arg), void *arg);
+/* The addresses of a host name have changed. */
+void catalog_rehost(struct catalog *c, const char *host);
+
+struct catalog_counts {
+	size_t services; /* published */
+	size_t instances; /* that have an address, also if not ready */
+	size_t ready; /* of them */
+	size_t bad; /* left out: address, port, name */
+	size_t loops; /* left out: from Kubernetes */
+	size_t waiting; /* services and instances that wait for a second look */
+};
+struct catalog_counts catalog_counts(const struct catalog *c);
+
+#endif

@@ -1,0 +1,135 @@
+/*
+ * What is asked of Consul next. Pure; times are CLOCK_MONOTONIC milliseconds.
+ *
+ * Few queries wait for changes, however many services there are (index.h);
+ * what they say makes services dirty, and those are read again, several at
+ * once:
+ *
+ *	catalog		a service came, went, or has other tags
+ *	critical	a check became critical, or no longer is
+ *	warning		the same; only where it matters
+ *	nodes		a node has another address or other meta
+ *
+ * The catalog's index moves with each registration of any service, but the
+ * list does not say which. So then the roster is read, which shows instances
+ * that came or went by their checks, and then, for those without a check and
+ * for changes of address or meta, all services in a sweep. Both are paced, the
+ * sweep the more the less it finds.
+ *
+ * A sweep is a pass. Two good passes after the start, a while apart, make sure
+ * of what is not there (confirmed).
+ */
+#ifndef FOLLOW_H
+#define FOLLOW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "workers/consul_reader/index.h"
+#include "workers/consul_reader/query.h"
+
+struct follow;
+struct follow_target;
+
+struct follow_conf {
+	uint64_t resync_ms;
+	uint64_t seed; /* for jitter */
+	unsigned concurrency; /* reads of services at once, 1.. */
+	bool warning; /* whether checks in state warning matter */
+};
+
+/* The least pauses between two rosters and two sweeps, from end to start. */
+#define FOLLOW_ROSTER_PAUSE_MS 1000
+#define FOLLOW_SWEEP_PAUSE_MS  10000
+/* A sweep that found nothing doubles its pause, up to this. */
+#define FOLLOW_SWEEP_PAUSE_MAX_MS 60000
+/* They take at most 1 part in so many of the time. */
+#define FOLLOW_DUTY 20
+/* Two passes that make sure are so far apart. */
+#define FOLLOW_CONFIRM_MS 2000
+/* What can't be read holds up the first snapshot no longer than this. */
+#define FOLLOW_PATIENCE_MS 10000
+/* A service that can't be read: its own back-off. */
+#define FOLLOW_RETRY_MIN_MS 250
+#define FOLLOW_RETRY_MAX_MS 10000
+
+struct follow *follow_new(const struct follow_conf *conf, uint64_t now);
+void follow_free(struct follow *f);
+
+/* ---- what is to be asked ---- */
+
+struct follow_ask {
+	enum query_list list; /* QUERY_LISTS: a service */
+	uint64_t index; /* a list: to wait for, 0: answer at once */
+	const char *service; /* valid until it is answered */
+	struct follow_target *target;
+};
+
+/* The next request to start, which is then under way. False: none now. */
+bool follow_next(struct follow *f, uint64_t now, struct follow_ask *ask);
+/* When that may say true again without an event; UINT64_MAX: never. */
+uint64_t follow_due(struct follow *f, uint64_t now);
+
+/* ---- lists ---- */
+
+/* A good answer, before what it says is told by follow_dirty() and so on. */
+enum index_news follow_listed(struct follow *f, enum query_list list,
+    uint64_t index, uint64_t now);
+void follow_list_failed(struct follow *f, enum query_list list, bool busy,
+    uint64_t retry_after_ms, uint64_t now);
+/*
+ * It is to be read again now, without waiting. True if its request is under
+ * way: the caller cancels it, it is no longer.
+ */
+bool follow_restart(struct follow *f, enum query_list list, uint64_t now);
+
+/* ---- services ---- */
+
+/* One to be followed, if it is not yet: it is dirty. */
+void follow_add(struct follow *f, const char *service);
+void follow_remove(struct follow *f, const char *service);
+/* To be read again; one that is not followed is passed over. */
+void follow_dirty(struct follow *f, const char *service);
+
+enum follow_end {
+	FOLLOW_READ, /* and it was as before */
+	FOLLOW_CHANGED,
+	FOLLOW_LOST, /* Consul is in trouble */
+	FOLLOW_BUSY, /* and asks to wait */
+	FOLLOW_UNREADABLE /* this one can't be read */
+};
+/* t may be freed by it. */
+void follow_done(struct follow *f, struct follow_target *t, enum follow_end end,
+    uint64_t retry_after_ms, uint64_t now);
+/* Tries to read it that failed, in a row; before follow_done(). */
+unsigned follow_failures(const struct follow_target *t);
+
+/* ---- how it goes ---- */
+
+/* All is to be read again, soon (sweep). */
+void follow_sweep(struct follow *f, uint64_t now);
+/* Something may have been hidden: this pass makes sure of nothing. */
+void follow_doubt(struct follow *f);
+/* The resync is due: follow_sweep(), and the caller restarts the lists. */
+bool follow_resync_due(const struct follow *f, uint64_t now);
+void follow_resynced(struct follow *f, uint64_t now);
+/* A token or certificate is new: what failed may work now. */
+void follow_retry(struct follow *f, uint64_t now);
+
+/* All services were read at least once, but those that can't be. */
+bool follow_complete(const struct follow *f, uint64_t now);
+bool follow_confirmed(const struct follow *f);
+
+struct follow_counts {
+	size_t services;
+	size_t unread; /* never read yet */
+	size_t failing; /* the last try to read failed */
+	size_t in_flight; /* reads of services */
+	unsigned lists_failing;
+	uint64_t passes; /* that were completed */
+	bool good; /* the last of them, without a doubt */
+};
+struct follow_counts follow_counts(const struct follow *f);
+
+#endif

@@ -1,0 +1,103 @@
+/*
+ * The inside of reader.h: reader.c has the loop, requests.c what goes over the
+ * wire, voice.c what is said and counted.
+ */
+#ifndef READER_INSIDE_H
+#define READER_INSIDE_H
+
+#include <bsd/sys/queue.h>
+
+#include "common/log.h"
+#include "workers/consul_reader/answer.h"
+#include "workers/consul_reader/catalog.h"
+#include "workers/consul_reader/follow.h"
+#include "workers/consul_reader/hosts.h"
+#include "workers/consul_reader/listing.h"
+#include "workers/consul_reader/publish.h"
+#include "workers/consul_reader/query.h"
+#include "workers/consul_reader/reader.h"
+#include "workers/http_client.h"
+#include "workers/outage.h"
+
+/* A list and its request, of which there is at most one. */
+struct list {
+	struct reader *r;
+	enum query_list which;
+	struct listing *listing;
+	struct http_request *request; /* NULL: none under way */
+	bool counted; /* once: from then on, what differs is news */
+};
+
+struct read {
+	struct reader *r;
+	struct follow_target *target;
+	char service[];
+};
+
+struct reader {
+	struct worker *w;
+	struct metrics *metrics;
+	struct http_client *client;
+	struct hosts *hosts; /* NULL: host names are not looked up */
+	struct follow *follow;
+	struct catalog *catalog;
+	struct trust trust;
+	struct list lists[QUERY_LISTS];
+	struct publisher *publisher;
+	struct event *timer; /* pump() */
+	struct refusal refusal; /* of the answer that is looked at */
+
+	struct query_conf query;
+	uint64_t timeout_ms;
+	char server[LIMIT_OPTION + 16]; /* for messages */
+	unsigned char secret[LISTING_SECRET];
+	bool dry_run;
+	bool started;
+	bool complete; /* once; from then on it is published */
+	bool hidden; /* the last catalog may have hidden something */
+	bool full; /* an item did not fit */
+	uint64_t passes; /* that were looked at, as follow.h counts them */
+
+	/* What keeps it from seeing all; "": nothing. */
+	char partial[LIMIT_TEXT];
+	/* Consul's, as a whole; "": none. */
+	char trouble[LIMIT_TEXT];
+	struct outage outage;
+	struct log_once said_partial;
+	struct log_once said_full;
+	struct log_once said_waiting;
+};
+
+/* ---- reader.c ---- */
+
+/* Starts what may start now, publishes, says how it goes, arms the timer. */
+void pump(struct reader *r);
+/* A list counts: what differs is made dirty. */
+void take_list(struct reader *r, struct list *l, enum answer_worth worth);
+
+/* ---- requests.c ---- */
+
+void start_requests(struct reader *r, uint64_t now);
+/* The list is to be read again without waiting. */
+void restart_list(struct reader *r, enum query_list which, uint64_t now);
+
+/* ---- voice.c ---- */
+
+/* "the catalog" and so on. */
+const char *list_name(enum query_list which);
+void count_answer(struct reader *r, const struct http_response *res,
+    enum answer_worth worth);
+/* Consul as a whole does not do as it should; and it does again. */
+void say_trouble(struct reader *r, const char *what, const char *text);
+void say_no_trouble(struct reader *r);
+/* One service can't be read; again: not for the first time. */
+void say_unreadable(struct reader *r, const char *service, const char *text,
+    bool again);
+/* Something may be hidden from us, "": nothing is. */
+void say_partial(struct reader *r, const char *text);
+void say_reset(struct reader *r, enum query_list which);
+void say_full(struct reader *r);
+/* Health, figures, and conditions that began or ended. */
+void tell(struct reader *r);
+
+#endif

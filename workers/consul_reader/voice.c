@@ -1,0 +1,175 @@
+#include <stdio.h>
+
+#include "workers/consul_reader/reader_inside.h"
+
+static const char *const list_names[QUERY_LISTS] = {
+	[QUERY_CATALOG] = "the catalog",
+	[QUERY_CRITICAL] = "the critical checks",
+	[QUERY_WARNING] = "the checks in state warning",
+	[QUERY_NODES] = "the nodes",
+	[QUERY_ROSTER] = "the checks",
+};
+
+const char *
+list_name(enum query_list which)
+{
+	return list_names[which];
+}
+
+void
+count_answer(struct reader *r, const struct http_response *res,
+    enum answer_worth worth)
+{
+	enum metric m = M_READER_ERR_HTTP;
+
+	metric_add(r->metrics, M_READER_BYTES, res->bytes);
+	if (answer_counts(worth))
+		return;
+	if (res->error != NULL)
+		m = M_READER_ERR_CONNECT;
+	else if (worth == ANSWER_DENIED)
+		m = M_READER_ERR_ACL;
+	metric_inc(r->metrics, m);
+	metric_inc(r->metrics, M_READER_ERRORS);
+}
+
+void
+say_trouble(struct reader *r, const char *what, const char *text)
+{
+	if (r->dry_run)
+		fatalx("consul at %s: read %s: %s", r->server, what, text);
+	snprintf(r->trouble, sizeof(r->trouble), "read %.100s: %.400s", what,
+	    text);
+	if (outage_failed(&r->outage, text))
+		log_warnx("consul at %s: read %s: %s; trying again%s",
+		    r->server, what, text,
+		    r->complete ? ", services stay as they are meanwhile" : "");
+}
+
+/* Only when all lists are well: one that fails is trouble enough. */
+void
+say_no_trouble(struct reader *r)
+{
+	if (r->trouble[0] == '\0' || follow_counts(r->follow).lists_failing > 0)
+		return;
+	r->trouble[0] = '\0';
+	log_info("consul at %s: answers again, after %llu reads that failed",
+	    r->server, (unsigned long long)outage_ended(&r->outage));
+}
+
+void
+say_unreadable(struct reader *r, const char *service, const char *text,
+    bool again)
+{
+	if (r->dry_run)
+		fatalx("consul at %s: read service %s: %s", r->server, service,
+		    text);
+	if (again)
+		log_debug("read service %s: %s", service, text);
+	else
+		log_warnx("read service %s: %s; trying again, it stays as it "
+			  "is meanwhile",
+		    service, text);
+}
+
+void
+say_partial(struct reader *r, const char *text)
+{
+	if (*text == '\0' && r->partial[0] == '\0')
+		return;
+	snprintf(r->partial, sizeof(r->partial), "%s", text);
+	if (*text != '\0')
+		log_once_warn(&r->said_partial,
+		    "consul at %s: %s; what is not seen is not taken away",
+		    r->server, text);
+	else
+		log_once_clear(&r->said_partial,
+		    "consul at %s: shows all of the catalog", r->server);
+}
+
+void
+say_reset(struct reader *r, enum query_list which)
+{
+	metric_inc(r->metrics, M_READER_ERR_RESET);
+	log_warnx("consul at %s: the index of %s went backwards: it lost its "
+		  "state; what is missing is taken away only when it still "
+		  "is in %d s",
+	    r->server, list_name(which), TRUST_SETTLE_MS / 1000);
+}
+
+void
+say_full(struct reader *r)
+{
+	r->full = true;
+	log_once_warn(&r->said_full,
+	    "more than %d services and instances: the others are left out",
+	    LIMIT_SET_ENTRIES);
+}
+
+static void
+say_waiting(struct reader *r, size_t n)
+{
+	if (n > 0)
+		log_once_warn(&r->said_waiting,
+		    "consul at %s: no longer shows more than it should at "
+		    "once; what it does not show is kept until a second look",
+		    r->server);
+	else
+		log_once_clear(&r->said_waiting,
+		    "consul at %s: nothing waits for a second look any more",
+		    r->server);
+}
+
+static void
+say_following(const struct catalog_counts *n, char text[LIMIT_TEXT])
+{
+	int len =
+	    snprintf(text, LIMIT_TEXT, "following %zu services", n->services);
+
+	if (n->waiting > 0)
+		snprintf(text + len, LIMIT_TEXT - (size_t)len,
+		    "; %zu items wait for a second look", n->waiting);
+}
+
+/* The first that applies. */
+static enum health
+health_of(const struct reader *r, const struct catalog_counts *n,
+    char text[LIMIT_TEXT])
+{
+	struct follow_counts c = follow_counts(r->follow);
+
+	say_following(n, text);
+	if (r->trouble[0] != '\0')
+		snprintf(text, LIMIT_TEXT, "consul at %.100s: %.350s",
+		    r->server, r->trouble);
+	else if (!r->complete)
+		snprintf(text, LIMIT_TEXT, "reading %zu services", c.services);
+	else if (r->partial[0] != '\0')
+		snprintf(text, LIMIT_TEXT,
+		    "%.300s; what is not seen is not taken away", r->partial);
+	else if (r->full)
+		snprintf(text, LIMIT_TEXT, "too many services and instances");
+	else if (c.failing > 0)
+		snprintf(text, LIMIT_TEXT, "%zu services cannot be read",
+		    c.failing);
+	else
+		return HEALTH_OK;
+	return r->complete || r->trouble[0] != '\0' ? HEALTH_DEGRADED
+						    : HEALTH_STARTING;
+}
+
+void
+tell(struct reader *r)
+{
+	struct catalog_counts n = catalog_counts(r->catalog);
+	char text[LIMIT_TEXT];
+	enum health h = health_of(r, &n, text);
+
+	metric_set(r->metrics, M_READER_SERVICES, n.services);
+	metric_set(r->metrics, M_READER_ENDPOINTS, n.ready);
+	metric_set(r->metrics, M_READER_WAITING, n.waiting);
+	metric_set(r->metrics, M_READER_LEFT_OUT_BAD, n.bad);
+	metric_set(r->metrics, M_READER_LEFT_OUT_LOOP, n.loops);
+	say_waiting(r, n.waiting);
+	worker_health(r->w, h, r->complete, "%s", text);
+}
