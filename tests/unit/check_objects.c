@@ -58,11 +58,11 @@ END_TEST
 
 START_TEST(body_of_a_slice)
 {
-	is_text(object_slice_body(&k8s_conf, web, &slices.v[0], "u-1", "u-2"),
+	is_text(object_slice_body(&k8s_conf, web, &slices.v[0], "u-1", "206"),
 	    "{\"apiVersion\":\"discovery.k8s.io/v1\","
 	    "\"kind\":\"EndpointSlice\",\"metadata\":{"
 	    "\"name\":\"web-consul\",\"namespace\":\"network\","
-	    "\"uid\":\"u-2\",\"labels\":{"
+	    "\"resourceVersion\":\"206\",\"labels\":{"
 	    "\"app.kubernetes.io/managed-by\":\"consul-sync\","
 	    "\"kubernetes.io/service-name\":\"web\","
 	    "\"endpointslice.kubernetes.io/managed-by\":\"consul-sync\"},"

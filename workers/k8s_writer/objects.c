@@ -8,7 +8,10 @@
 #include "common/log.h"
 
 #define TO_STRING (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
-/* A version that no object has: see object_service_body(). */
+/*
+ * A version that no object has. An apply with it makes an object where there
+ * is none, and is refused where there is one.
+ */
 #define NO_VERSION "1"
 
 static const struct kind_text {
@@ -153,18 +156,16 @@ add_owner(struct json_object *meta, const char *name, const char *uid)
 }
 
 static void
-add_guard(struct json_object *meta, const char *uid)
+add_guard(struct json_object *meta, const char *version)
 {
-	if (uid == NULL)
-		add_str(meta, "resourceVersion", NO_VERSION);
-	else
-		add_some(meta, "uid", uid);
+	add_some(meta, "resourceVersion",
+	    version != NULL ? version : NO_VERSION);
 }
 
 /* An object up to its labels; *meta is its metadata. */
 static struct json_object *
 begin_object(const struct object_conf *conf, enum kube_kind kind,
-    const char *name, const char *uid, struct json_object **meta)
+    const char *name, const char *version, struct json_object **meta)
 {
 	struct json_object *o = need(json_object_new_object());
 
@@ -173,7 +174,7 @@ begin_object(const struct object_conf *conf, enum kube_kind kind,
 	*meta = add_object(o, "metadata");
 	add_str(*meta, "name", name);
 	add_str(*meta, "namespace", conf->namespace);
-	add_guard(*meta, uid);
+	add_guard(*meta, version);
 	return o;
 }
 
@@ -248,12 +249,12 @@ add_service_ports(struct json_object *spec, const struct wanted *w)
 
 char *
 object_service_body(const struct object_conf *conf, const struct wanted *w,
-    const char *uid)
+    const char *version)
 {
 	struct look_labels labels = labels_of_name(conf, w);
 	struct json_object *meta, *spec, *o;
 
-	o = begin_object(conf, KUBE_SERVICE, w->name, uid, &meta);
+	o = begin_object(conf, KUBE_SERVICE, w->name, version, &meta);
 	add_labels(meta, &labels);
 	spec = add_object(o, "spec");
 	add_str(spec, "type", "ClusterIP");
@@ -348,12 +349,12 @@ add_slice_ports(struct json_object *o, const struct wanted *w,
 
 char *
 object_slice_body(const struct object_conf *conf, const struct wanted *w,
-    const struct slice *s, const char *owner, const char *uid)
+    const struct slice *s, const char *owner, const char *version)
 {
 	struct look_labels labels = labels_of_slice(conf, w);
 	struct json_object *meta, *endpoints, *o;
 
-	o = begin_object(conf, KUBE_SLICE, slice_name(s), uid, &meta);
+	o = begin_object(conf, KUBE_SLICE, slice_name(s), version, &meta);
 	add_labels(meta, &labels);
 	if (*owner != '\0')
 		add_owner(meta, w->name, owner);
@@ -442,14 +443,14 @@ add_rule(struct json_object *spec, const struct wanted *w)
 
 char *
 object_route_body(const struct object_conf *conf, const struct wanted *w,
-    size_t gateway, const char *uid)
+    size_t gateway, const char *version)
 {
 	struct look_labels labels = labels_of_name(conf, w);
 	struct json_object *meta, *spec, *o;
 	char name[LIMIT_K8S_NAME + 1], *hostname = hostname_of(conf, w);
 
 	object_route_name(conf, w, gateway, name);
-	o = begin_object(conf, KUBE_ROUTE, name, uid, &meta);
+	o = begin_object(conf, KUBE_ROUTE, name, version, &meta);
 	add_labels(meta, &labels);
 	spec = add_object(o, "spec");
 	add_parent(spec, conf, gateway);

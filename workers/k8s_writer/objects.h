@@ -96,17 +96,19 @@ struct look object_route_look(const struct object_conf *conf,
 /* ---- bodies: the caller frees them ---- */
 
 /*
- * What must hold, or the apiserver refuses the apply (409, 422): the object is
- * the one with that uid; with uid NULL: there is none of that name, as a
- * version that no object has makes sure; "" for people: nothing.
+ * version is that of the object as it was seen: if it is another one now, the
+ * apiserver refuses the apply (409), and so neither a change that was not
+ * seen nor another writer is overrun. NULL: there was none; then one that
+ * somebody else has made meanwhile is left alone. "": without such a guard,
+ * for people.
  */
 char *object_service_body(const struct object_conf *conf,
-    const struct wanted *w, const char *uid);
-/* owner "": not known (for people). */
+    const struct wanted *w, const char *version);
+/* owner "": not known, for people. */
 char *object_slice_body(const struct object_conf *conf, const struct wanted *w,
-    const struct slice *s, const char *owner, const char *uid);
+    const struct slice *s, const char *owner, const char *version);
 char *object_route_body(const struct object_conf *conf, const struct wanted *w,
-    size_t gateway, const char *uid);
+    size_t gateway, const char *version);
 /* DeleteOptions: only if it is still as it was seen. */
 char *object_delete_body(const char *uid, const char *version);
 
