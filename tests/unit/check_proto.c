@@ -14,6 +14,7 @@
 #define CR       ROLE_CONSUL_READER
 #define KW       ROLE_K8S_WRITER
 #define WEB      ROLE_HTTP
+#define KC       ROLE_KUBECONFIG
 
 static uint8_t packet[LIMIT_PACKET + 1];
 
@@ -33,6 +34,11 @@ make(enum msg_type type, const void *body, size_t len)
 	"12345678"
 #define ID(n)  "\0\1\0\1" n
 #define TXT(s) "\0\3\0\3" s
+/* KUBECONFIG with nothing in it but these two. */
+#define KUBECONFIG(insecure, bits) \
+	"\0\3\0\0\0\x14\0\0\0\x15\0\0" \
+	"\0\x16\0\1" insecure "\0\x17\0\1" bits \
+	"\0\x18\0\0\0\x19\0\0\0\x1a\0\0\0\x1b\0\0"
 
 static const struct {
 	const char *what;
@@ -120,6 +126,24 @@ static const struct {
 	    false, false },
 	{ "bad link", MSG_BAD_LINK, KR, SUP, RAW(ID("\2")), false, true },
 	{ "bad link to no sibling", MSG_BAD_LINK, KR, SUP, RAW(ID("\3")), false,
+	    false },
+	{ "kubeconfig", MSG_KUBECONFIG, KC, SUP, RAW(KUBECONFIG("\1", "\xf")),
+	    false, true },
+	{ "kubeconfig of another", MSG_KUBECONFIG, KW, SUP,
+	    RAW(KUBECONFIG("\0", "\0")), false, false },
+	{ "kubeconfig to a sibling", MSG_KUBECONFIG, KC, KW,
+	    RAW(KUBECONFIG("\0", "\0")), false, false },
+	{ "kubeconfig, insecure 2", MSG_KUBECONFIG, KC, SUP,
+	    RAW(KUBECONFIG("\2", "\0")), false, false },
+	{ "kubeconfig, five inline", MSG_KUBECONFIG, KC, SUP,
+	    RAW(KUBECONFIG("\0", "\x10")), false, false },
+	{ "link of kubeconfig", MSG_LINK, SUP, KC, RAW(ID("\4")), true, false },
+	{ "bad link of kubeconfig", MSG_BAD_LINK, KC, SUP, RAW(ID("\4")), false,
+	    false },
+	{ "blob of kubeconfig", MSG_BLOB, SUP, KC, RAW(ID("\xe")), true, true },
+	{ "the cluster's token", MSG_BLOB, SUP, KW, RAW(ID("\xa")), true,
+	    true },
+	{ "another's kubeconfig", MSG_BLOB, SUP, KW, RAW(ID("\xe")), true,
 	    false },
 	{ "stats asked for", MSG_STATS_GET, WEB, KR, RAW(""), false, true },
 	{ "stats", MSG_STATS, KR, WEB, RAW("anything"), false, true },

@@ -113,6 +113,37 @@ START_TEST(delay_doubles_and_resets)
 }
 END_TEST
 
+/* What runs once, and again when there is something new. */
+static const struct step runs_once[] = {
+	{ 0, RESTART_START, RESTART_DO_SPAWN, WORKER_STARTING, 10000 },
+	{ 1, RESTART_READY, RESTART_DO_NOTHING, WORKER_READY, 10000 },
+	{ 2, RESTART_DONE, RESTART_DO_NOTHING, WORKER_DOWN, NEVER },
+	{ 90, RESTART_START, RESTART_DO_SPAWN, WORKER_STARTING, 10000 },
+	{ 91, RESTART_READY, RESTART_DO_NOTHING, WORKER_READY, 10000 },
+	/* It died in place of an answer. */
+	{ 92, RESTART_EXIT, RESTART_DO_NOTHING, WORKER_BACKOFF, 250 },
+	{ 342, RESTART_TIMER, RESTART_DO_SPAWN, WORKER_STARTING, 10000 },
+	{ 343, RESTART_READY, RESTART_DO_NOTHING, WORKER_READY, 10000 },
+	/* Something new while it runs; it had answered all the same. */
+	{ 344, RESTART_RELOAD, RESTART_DO_TERM, WORKER_READY, 4000 },
+	{ 345, RESTART_DONE, RESTART_DO_SPAWN, WORKER_STARTING, 10000 },
+	{ 346, RESTART_READY, RESTART_DO_NOTHING, WORKER_READY, 10000 },
+	{ 347, RESTART_RELOAD, RESTART_DO_TERM, WORKER_READY, 4000 },
+	{ 348, RESTART_STOP, RESTART_DO_NOTHING, WORKER_READY, 3999 },
+	{ 349, RESTART_DONE, RESTART_DO_NOTHING, WORKER_DOWN, NEVER },
+};
+
+START_TEST(stays_down_when_it_is_done)
+{
+	struct restart r = fresh();
+
+	RUN(&r, runs_once);
+	ck_assert_uint_eq(r.restarts, 1);
+	/* The next death is the first one again. */
+	ck_assert_uint_eq(r.delay_ms, 250);
+}
+END_TEST
+
 static const struct jitter {
 	uint32_t random;
 	uint64_t wait_ms;
@@ -254,6 +285,7 @@ main(void)
 	tcase_add_test(t, lives_and_is_probed);
 	tcase_add_test(t, kills_what_is_not_ready);
 	tcase_add_test(t, delay_doubles_and_resets);
+	tcase_add_test(t, stays_down_when_it_is_done);
 	tcase_add_loop_test(t, jitter_is_a_fifth, 0,
 	    sizeof(jitters) / sizeof(*jitters));
 	tcase_add_test(t, reload_waits_for_nothing);

@@ -47,6 +47,49 @@ START_TEST(says_what_is_wrong)
 }
 END_TEST
 
+/* The way to a cluster: its reader, and who waits for that. */
+static const struct cluster {
+	enum worker_state reader;
+	enum worker_state writer;
+	bool held;
+	enum health health;
+	const char *text;
+	const char *line;
+	bool ready;
+} clusters[] = {
+	{ WORKER_STARTING, WORKER_DOWN, true, HEALTH_STARTING, "waits",
+	    "k8s-writer: waits", false },
+	{ WORKER_DOWN, WORKER_DOWN, true, HEALTH_DEGRADED, "kubeconfig: bad",
+	    "k8s-writer: kubeconfig: bad", true },
+	{ WORKER_DOWN, WORKER_STARTING, false, HEALTH_STARTING, "",
+	    "k8s-writer: starting", false },
+	{ WORKER_DOWN, WORKER_READY, false, HEALTH_OK, "",
+	    "all workers are fine", true },
+	{ WORKER_BACKOFF, WORKER_READY, false, HEALTH_OK, "",
+	    "kubeconfig: died, waits for its next start", true },
+};
+
+START_TEST(knows_who_waits_for_a_cluster)
+{
+	const struct cluster *c = &clusters[_i];
+	struct role_def defs[] = { { .role = ROLE_KUBECONFIG, .once = true },
+		{ .role = ROLE_K8S_WRITER, .needs_cluster = true } };
+	struct proc reader = { .def = &defs[0] };
+	struct proc writer = { .def = &defs[1], .held = c->held };
+	struct proc *procs[ROLE_MAX] = { [ROLE_KUBECONFIG] = &reader,
+		[ROLE_K8S_WRITER] = &writer };
+	char buf[LIMIT_TEXT];
+
+	reader.restart.state = c->reader;
+	writer.restart.state = c->writer;
+	writer.health = c->health;
+	snprintf(writer.text, sizeof(writer.text), "%s", c->text);
+	status_line(procs, buf, sizeof(buf));
+	ck_assert_str_eq(buf, c->line);
+	ck_assert(status_all_ready(procs) == c->ready);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -57,6 +100,8 @@ main(void)
 
 	tcase_add_loop_test(t, says_what_is_wrong, 0,
 	    sizeof(table) / sizeof(*table));
+	tcase_add_loop_test(t, knows_who_waits_for_a_cluster, 0,
+	    sizeof(clusters) / sizeof(*clusters));
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
