@@ -197,6 +197,14 @@ settle_a(void)
 	read_a(ACTUAL_PASSING, 1);
 }
 
+/* What is left over of more than half may go, too. */
+static void
+no_doubt(void)
+{
+	now += PLAN_DOUBT_MS;
+	fresh(true);
+}
+
 /* One service: what is wanted x what the agent has -> the first write. */
 static const struct decision {
 	bool wanted;
@@ -235,6 +243,8 @@ START_TEST(decides)
 		read_nothing();
 	else
 		read_a(d->state, d->def);
+	if (!d->wanted)
+		no_doubt();
 	ck_assert_uint_eq(counts().pending, d->pending);
 	if (d->op != NONE)
 		does(d->op, "a");
@@ -365,6 +375,7 @@ START_TEST(delete_needs_confirmation)
 	ck_assert_str_eq(said[0].desired, "absent");
 	ck_assert_str_eq(said[0].actual, "passing");
 	fresh(true);
+	no_doubt();
 	does(PLAN_DEREGISTER, "a");
 	ck_assert(said[0].gone);
 	ck_assert_uint_eq(counts().pending, 0);
@@ -396,6 +407,31 @@ START_TEST(new_epoch_deletes_nothing)
 	fresh(false);
 	nothing();
 	fresh(true);
+	no_doubt();
+	does(PLAN_DEREGISTER, "a");
+}
+END_TEST
+
+/*
+ * The kubelet was restarted with us: its first lists lack all but one, and
+ * say so again and again.
+ */
+START_TEST(most_left_over_waits)
+{
+	settle_a();
+	want("b", SERVICE_PASSING, 1);
+	want("c", SERVICE_PASSING, 1);
+	does(PLAN_REGISTER, "b");
+	does(PLAN_REGISTER, "c");
+	plan_drop(p, "a", false, now);
+	plan_drop(p, "b", false, now);
+	plan_synced(p, true, now);
+	fresh(true);
+	nothing();
+	ck_assert_uint_eq(counts().actual, 3);
+	/* One of them is back: what is left is less than half. */
+	want("b", SERVICE_PASSING, 1);
+	fresh(true);
 	does(PLAN_DEREGISTER, "a");
 }
 END_TEST
@@ -422,6 +458,7 @@ START_TEST(del_of_old_epoch)
 	plan_synced(p, true, now);
 	nothing();
 	fresh(true);
+	no_doubt();
 	does(PLAN_DEREGISTER, "a");
 }
 END_TEST
@@ -873,6 +910,7 @@ add_desired(Suite *s)
 	tcase_add_test(t, delete_needs_confirmation);
 	tcase_add_test(t, snapshot_of_same_epoch_deletes);
 	tcase_add_test(t, new_epoch_deletes_nothing);
+	tcase_add_test(t, most_left_over_waits);
 	tcase_add_test(t, del_deletes_unconfirmed);
 	tcase_add_test(t, del_of_old_epoch);
 	tcase_add_test(t, deregister_of_gone_is_done);

@@ -462,15 +462,16 @@ START_TEST(cleans_up_when_confirmed)
 	writer_free(w);
 	new_writer(60000);
 	want(0, SERVICE_PASSING, "a");
+	want(1, SERVICE_PASSING, "a");
 	writer_synced(w, true);
 	fresh(false);
-	AWAIT(strstr(seen.text, "2 of 1 services") != NULL);
+	AWAIT(strstr(seen.text, "1 of 2 services") != NULL);
 	pass_ms(100);
 	ck_assert_uint_eq(fake_agent.deregisters, 0);
 	ck_assert(!seen.synced);
 	fresh(true);
 	AWAIT(IN_STEP);
-	ck_assert_uint_eq(fake_agent_count(), 1);
+	ck_assert_uint_eq(fake_agent_count(), 2);
 }
 END_TEST
 

@@ -31,8 +31,8 @@ cmp_time(const struct plan_item *a, const struct plan_item *b)
 TREE(id_tree, by_id, cmp_id)
 TREE(time_tree, by_time, cmp_time)
 
-static bool
-present(const struct plan_item *it)
+bool
+item_present(const struct plan_item *it)
 {
 	return it->state >= ACTUAL_UNCHECKED;
 }
@@ -119,7 +119,7 @@ item_timer(struct plan *p, struct plan_item *it, enum plan_op op, uint64_t at)
 static bool
 may_delete(const struct plan *p, const struct plan_item *it)
 {
-	return p->confirmed || it->named_in == p->epoch;
+	return p->sweeps || it->named_in == p->epoch;
 }
 
 /* PLAN_OPS: nothing. The status goes before all else that differs. */
@@ -142,7 +142,8 @@ needed_op(const struct plan *p, const struct plan_item *it)
 		return PLAN_OPS;
 	if (it->want != NULL)
 		return wanted_op(it);
-	return present(it) && may_delete(p, it) ? PLAN_DEREGISTER : PLAN_OPS;
+	return item_present(it) && may_delete(p, it) ? PLAN_DEREGISTER
+						     : PLAN_OPS;
 }
 
 uint64_t
@@ -184,7 +185,7 @@ is_pending(const struct plan_item *it, enum plan_op op)
 	if (it->state == ACTUAL_UNKNOWN)
 		return true;
 	if (it->want == NULL)
-		return present(it);
+		return item_present(it);
 	if (it->state == ACTUAL_FOREIGN)
 		return false;
 	return op != PLAN_REFRESH && it->result != PLAN_REFUSED;
@@ -215,7 +216,7 @@ item_count(struct plan *p, struct plan_item *it, enum plan_op op)
 		log_warnx("service %s: " FOREIGN_TEXT, it->id);
 	count_if(is_blocked(it), &it->blocked, &p->counts.blocked);
 	count_if(is_pending(it, op), &it->pending, &p->counts.pending);
-	count_if(present(it), &it->counted, &p->counts.actual);
+	count_if(item_present(it), &it->counted, &p->counts.actual);
 }
 
 void

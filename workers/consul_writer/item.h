@@ -73,6 +73,8 @@ struct plan {
 	bool complete; /* holds a snapshot */
 	bool fresh; /* a FRESH came */
 	bool confirmed; /* in this epoch */
+	uint64_t confirmed_at;
+	bool sweeps; /* what this epoch's snapshot lacks may go */
 	uint64_t epoch; /* counts up, from 1 */
 	uint64_t read_at;
 
@@ -85,6 +87,8 @@ struct plan_item *item_find(struct plan *p, const char *id);
 /* The first in the tree of IDs, and the one after it; NULL: none. */
 struct plan_item *item_first(struct plan *p);
 struct plan_item *item_after(struct plan_item *it);
+/* The agent has it, and it is ours. */
+bool item_present(const struct plan_item *it);
 /* Its state is ACTUAL_UNKNOWN. */
 struct plan_item *item_new(struct plan *p, const char *id);
 /* Without a word to anybody. */

@@ -132,7 +132,38 @@ is_unwanted(struct plan_item *it)
 	return it->want == NULL;
 }
 
-/* A producer that started anew knows nothing of what it had: see may_delete. */
+/*
+ * The producer that started anew has said what there is. That much of what
+ * the agent has is not in it that a kubelet which has just been started, too,
+ * may be the reason: its first lists can lack all but the static pods, again
+ * and again. So what is left over stays for a while longer. Nobody refreshes
+ * it: it turns critical by its TTL.
+ */
+static bool
+is_doubtful(struct plan *p, uint64_t now)
+{
+	size_t left_over = 0;
+
+	if (now - p->confirmed_at >= PLAN_DOUBT_MS)
+		return false;
+	for (struct plan_item *it = item_first(p); it != NULL;
+	     it = item_after(it))
+		if (is_unwanted(it) && item_present(it))
+			left_over++;
+	return left_over > p->counts.actual - left_over;
+}
+
+/* Whether what an epoch's snapshot lacks may go; once it may, it may. */
+static void
+find_sweeps(struct plan *p, uint64_t now)
+{
+	if (p->sweeps || !p->confirmed || !p->was_read || is_doubtful(p, now))
+		return;
+	p->sweeps = true;
+	settle_all(p, is_unwanted, now);
+}
+
+/* A producer that started anew knows nothing of what it had. */
 void
 plan_synced(struct plan *p, bool new_epoch, uint64_t now)
 {
@@ -141,6 +172,7 @@ plan_synced(struct plan *p, bool new_epoch, uint64_t now)
 		return;
 	p->epoch++;
 	p->confirmed = false;
+	p->sweeps = false;
 	settle_all(p, is_unwanted, now);
 }
 
@@ -149,10 +181,10 @@ plan_fresh(struct plan *p, uint64_t read_at, bool confirmed, uint64_t now)
 {
 	p->fresh = true;
 	p->read_at = read_at < now ? read_at : now;
-	if (confirmed == p->confirmed)
-		return;
+	if (confirmed && !p->confirmed)
+		p->confirmed_at = now;
 	p->confirmed = confirmed;
-	settle_all(p, is_unwanted, now);
+	find_sweeps(p, now);
 }
 
 uint64_t
@@ -231,6 +263,7 @@ plan_read_end(struct plan *p, const struct actual_list *l, uint64_t now)
 		next = item_after(it);
 		read_absent(p, it, now);
 	}
+	find_sweeps(p, now);
 }
 
 /* ---- writes ---- */

@@ -9,7 +9,8 @@
  * Nothing is written before there is a complete snapshot, nor once it is
  * older than stale_after (the checks run out then). Nothing is deregistered
  * unless it bears our mark and either the current epoch's producer said that
- * it went away, or the producer confirmed its snapshot and it is not in there.
+ * it went away, or the producer confirmed its snapshot and it is not in there;
+ * if more than half of what the agent has is not, PLAN_DOUBT_MS later.
  */
 #ifndef PLAN_H
 #define PLAN_H
@@ -20,6 +21,9 @@
 
 #include "common/service.h"
 #include "workers/consul_writer/actual.h"
+
+/* A kubelet that was just started knows all of its pods by then. */
+#define PLAN_DOUBT_MS 15000
 
 struct plan;
 struct plan_item;
