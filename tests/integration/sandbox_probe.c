@@ -758,7 +758,7 @@ sandbox_of(const struct options *o)
 		.nofile = NOFILE,
 	};
 
-	if (o->role != ROLE_HTTP)
+	if (o->role != ROLE_HTTP && o->role != ROLE_KUBECONFIG)
 		sb.ports[sb.nports++] = probe.port;
 	return sb;
 }

@@ -27,8 +27,8 @@ AS_ROOT = os.geteuid() == 0
 CALLERS = ("root", "nobody") if AS_ROOT else ("self",)
 NOBODY = 65534
 
-CLIENTS = ("kubelet-reader", "consul-writer")
-WORKERS = (*CLIENTS, "http")
+CLIENTS = ("kubelet-reader", "consul-writer", "consul-reader", "k8s-writer")
+WORKERS = (*CLIENTS, "http", "kubeconfig")
 SUPERVISOR = "katalogd"
 X86_64 = os.uname().machine == "x86_64"
 
@@ -147,9 +147,17 @@ CLIENTS_ONLY = {
 ROLES_OWN = {
     # In the probe, this one asks name servers.
     "kubelet-reader": {**CLIENTS_ONLY, "udp-send": OK},
-    "consul-writer": {**CLIENTS_ONLY, "udp-send": KILLED},
+    **{role: {**CLIENTS_ONLY, "udp-send": KILLED} for role in CLIENTS[1:]},
     "http": {
         "accept": OK,
+        "connect": KILLED,
+        "connect-own": EACCES,
+        "connect-other": EACCES,
+        "udp-send": KILLED,
+        **dict.fromkeys(SOCKETS, EACCES),
+    },
+    "kubeconfig": {
+        "accept": KILLED,
         "connect": KILLED,
         "connect-own": EACCES,
         "connect-other": EACCES,
