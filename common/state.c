@@ -13,12 +13,20 @@ enum feed_state {
 	FEED_IN_SYNC /* deltas */
 };
 
+struct fresh {
+	bool known; /* the producer has said it */
+	bool due; /* the receiver is to be told */
+	bool confirmed;
+	uint64_t read_at;
+};
+
 struct feed {
 	TAILQ_ENTRY(feed) link;
 	struct set *set;
 	struct channel *ch; /* NULL: no link */
 	struct entry *next; /* FEED_SNAPSHOT: to be sent; NULL: the end */
 	enum feed_state state;
+	struct fresh fresh;
 };
 TAILQ_HEAD(feed_list, feed);
 
@@ -95,7 +103,7 @@ feed_end(struct feed *f)
 
 /* The snapshot as far as the queue allows it. */
 static void
-feed_run(struct feed *f)
+feed_snapshot(struct feed *f)
 {
 	if (f->ch == NULL || !f->set->complete || f->state == FEED_IN_SYNC)
 		return;
@@ -108,6 +116,39 @@ feed_run(struct feed *f)
 			return;
 	}
 	feed_end(f);
+}
+
+/* Not before all that it is about. */
+static void
+feed_tell_fresh(struct feed *f)
+{
+	uint8_t buf[2 * TLV_HEADER + sizeof(f->fresh.read_at) + 1];
+	struct tlv_writer w;
+
+	if (!f->fresh.due || f->ch == NULL || f->state != FEED_IN_SYNC ||
+	    feed_full(f))
+		return;
+	f->fresh.due = false;
+	tlv_writer_init(&w, buf, sizeof(buf));
+	tlv_put_u64(&w, TAG_READ_AT, f->fresh.read_at);
+	tlv_put_u8(&w, TAG_CONFIRMED, f->fresh.confirmed);
+	feed_send(f, MSG_FRESH, buf, w.len);
+}
+
+static void
+feed_run(struct feed *f)
+{
+	feed_snapshot(f);
+	feed_tell_fresh(f);
+}
+
+/* What went to the receiver, if anything did, counts no more. */
+static void
+feed_restart(struct feed *f)
+{
+	f->state = FEED_DUE;
+	f->fresh.due = f->fresh.known;
+	feed_run(f);
 }
 
 /*
@@ -284,8 +325,7 @@ void
 feed_attach(struct feed *f, struct channel *ch)
 {
 	f->ch = ch;
-	f->state = FEED_DUE;
-	feed_run(f);
+	feed_restart(f);
 }
 
 bool
@@ -293,8 +333,7 @@ feed_message(struct feed *f, const struct msg *m)
 {
 	if (m->type != MSG_RESYNC)
 		return false;
-	f->state = FEED_DUE;
-	feed_run(f);
+	feed_restart(f);
 	return true;
 }
 
@@ -302,6 +341,18 @@ void
 feed_drained(struct feed *f)
 {
 	feed_run(f);
+}
+
+void
+feed_fresh(struct feed *f, uint64_t read_at, bool confirmed)
+{
+	f->fresh = (struct fresh){
+		.known = true,
+		.due = true,
+		.confirmed = confirmed,
+		.read_at = read_at,
+	};
+	feed_tell_fresh(f);
 }
 
 struct replica *
@@ -501,6 +552,27 @@ ignore(struct replica *r, const struct msg *m)
 	return lost(r);
 }
 
+static bool
+fresh(struct replica *r, const struct msg *m)
+{
+	struct tlv_field read_at = msg_field(m, TAG_READ_AT);
+	struct tlv_field confirmed = msg_field(m, TAG_CONFIRMED);
+
+	if (r->ops->fresh != NULL)
+		r->ops->fresh(tlv_u64(&read_at), tlv_u8(&confirmed) == 1,
+		    r->arg);
+	return true;
+}
+
+/* Another one follows the snapshot. */
+static bool
+fresh_too_soon(struct replica *r, const struct msg *m)
+{
+	(void)r;
+	(void)m;
+	return true;
+}
+
 static bool (*const handlers[][MSG_MAX])(struct replica *,
     const struct msg *) = {
 	[REPLICA_LOST] = {
@@ -508,18 +580,21 @@ static bool (*const handlers[][MSG_MAX])(struct replica *,
 		[MSG_PUT] = ignore,
 		[MSG_DEL] = ignore,
 		[MSG_SNAP_END] = ignore,
+		[MSG_FRESH] = fresh_too_soon,
 	},
 	[REPLICA_SNAPSHOT] = {
 		[MSG_SNAP_BEGIN] = snap_begin,
 		[MSG_PUT] = snap_put,
 		[MSG_DEL] = refuse,
 		[MSG_SNAP_END] = snap_end,
+		[MSG_FRESH] = fresh_too_soon,
 	},
 	[REPLICA_IN_SYNC] = {
 		[MSG_SNAP_BEGIN] = snap_begin,
 		[MSG_PUT] = delta,
 		[MSG_DEL] = delta,
 		[MSG_SNAP_END] = refuse,
+		[MSG_FRESH] = fresh,
 	},
 };
 

@@ -8,13 +8,15 @@
  *	PUT key value, generation g ...
  *	SNAP_END epoch, count, generation g	applied as one if all was there
  *	PUT or DEL, generation g+1, g+2 ...	deltas, each builds on the last
+ *	FRESH read_at, confirmed		how old all of that is
  *	RESYNC					receiver -> producer: start over
  *
  * A producer's start picks a random epoch. Nothing is sent before the
  * producer calls the set complete (absence of data is never an empty
  * snapshot). A receiver that is slow gets a fresh snapshot in place of an
  * endless queue: past LIMIT_CHANNEL_QUEUE bytes a feed waits until the queue
- * is empty. A change during a snapshot starts it anew.
+ * is empty. A change during a snapshot starts it anew. FRESH stands behind all
+ * that it is about, and is never a word about an older copy.
  */
 #ifndef STATE_H
 #define STATE_H
@@ -75,6 +77,12 @@ void feed_attach(struct feed *f, struct channel *ch);
 bool feed_message(struct feed *f, const struct msg *m);
 /* For channel_ops.drained: goes on where the queue was full. */
 void feed_drained(struct feed *f);
+/*
+ * The set is what its source said at read_at (CLOCK_MONOTONIC ms); confirmed:
+ * what it lacks is really gone. The receiver is told behind all changes before
+ * this; a slow one only the last, and a new one again.
+ */
+void feed_fresh(struct feed *f, uint64_t read_at, bool confirmed);
 
 /* Receiver's side. */
 
@@ -96,6 +104,8 @@ struct replica_ops {
 	 * than the one before, or the first one. May be NULL.
 	 */
 	void (*synced)(bool new_epoch, void *arg);
+	/* See feed_fresh(): about all that was told before. May be NULL. */
+	void (*fresh)(uint64_t read_at, bool confirmed, void *arg);
 };
 
 /* ops stays the caller's, for the replica's life. */
@@ -107,8 +117,8 @@ void replica_free(struct replica *r); /* NULL is fine; calls no ops */
  */
 void replica_attach(struct replica *r, struct channel *ch);
 /*
- * For channel_ops.message: SNAP_BEGIN, PUT, DEL, SNAP_END that proto_check()
- * accepted. False: another message, or a protocol error (a count, epoch or
+ * For channel_ops.message: SNAP_BEGIN, PUT, DEL, SNAP_END, FRESH that
+ * proto_check() accepted. False: another message, or a protocol error (a count, epoch or
  * generation that does not agree, a key twice in a snapshot, a DEL of what is
  * not there, more than LIMIT_SET_ENTRIES, a value that put() refused). A gap
  * in the generations is none: it asks for RESYNC, once, and waits.

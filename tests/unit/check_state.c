@@ -23,7 +23,9 @@ static struct {
 	struct replica *replica;
 	struct channel *ch;
 	struct set *mirror; /* what the replica's ops were told */
-	unsigned puts, dels, synced, new_epochs;
+	unsigned puts, dels, synced, new_epochs, fresh;
+	uint64_t read_at; /* of the last FRESH */
+	bool confirmed;
 	unsigned seen[MSG_MAX]; /* messages */
 	unsigned closed;
 	bool broken; /* closed with a reason */
@@ -61,8 +63,21 @@ mirror_synced(bool new_epoch, void *arg)
 	to.new_epochs += new_epoch;
 }
 
+static void check_same(void);
+
+/* No test changes the set behind it: all that it is about was told. */
+static void
+mirror_fresh(uint64_t read_at, bool confirmed, void *arg)
+{
+	ck_assert_ptr_eq(arg, &to);
+	check_same();
+	to.read_at = read_at;
+	to.confirmed = confirmed;
+	to.fresh++;
+}
+
 static const struct replica_ops mirror_ops = { mirror_put, mirror_del,
-	mirror_synced };
+	mirror_synced, mirror_fresh };
 
 static bool
 from_message(struct channel *ch, const struct msg *m, void *arg)
@@ -531,6 +546,79 @@ START_TEST(a_change_during_a_snapshot_starts_it_anew)
 }
 END_TEST
 
+START_TEST(fresh_follows_deltas)
+{
+	sync_two();
+	put("c", "3");
+	del("a");
+	feed_fresh(from.feed, 7, false);
+	feed_fresh(from.feed, 8, true);
+	RUN_UNTIL(to.fresh == 2);
+	ck_assert_uint_eq(to.read_at, 8);
+	ck_assert(to.confirmed);
+}
+END_TEST
+
+/* The queue is full: what changed comes by a snapshot, FRESH behind it. */
+START_TEST(fresh_waits_for_a_slow_receiver)
+{
+	put_many(5000, 'x', 500);
+	set_complete(from.set);
+	feed_fresh(from.feed, 1, false);
+	link_ends(4096);
+	RUN_UNTIL(to.fresh == 1);
+	put_many(5000, 'y', 500);
+	feed_fresh(from.feed, 2, false);
+	put("last", "1");
+	del("key-7");
+	feed_fresh(from.feed, 3, true);
+	RUN_UNTIL(to.fresh == 2);
+	ck_assert_uint_eq(to.read_at, 3);
+	ck_assert(to.confirmed);
+	ck_assert_uint_eq(to.synced, 2);
+}
+END_TEST
+
+START_TEST(fresh_waits_for_the_end_of_a_snapshot)
+{
+	put_many(5000, 'x', 500);
+	set_complete(from.set);
+	link_ends(4096);
+	RUN_UNTIL(to.seen[MSG_PUT] > 10);
+	feed_fresh(from.feed, 1, true);
+	RUN_UNTIL(to.fresh == 1);
+	ck_assert_uint_eq(to.seen[MSG_SNAP_END], 1);
+}
+END_TEST
+
+START_TEST(fresh_is_said_to_whoever_starts_anew)
+{
+	set_complete(from.set);
+	feed_fresh(from.feed, 1, true);
+	sync_two();
+	RUN_UNTIL(to.fresh == 1);
+	link_ends(0);
+	RUN_UNTIL(to.fresh == 2);
+	stray_put(100);
+	RUN_UNTIL(to.fresh == 3);
+	ck_assert_uint_eq(from.resyncs, 1);
+	ck_assert_uint_eq(to.read_at, 1);
+}
+END_TEST
+
+/* A receiver that lost its way hears it behind the next snapshot. */
+START_TEST(fresh_about_an_old_copy_is_none)
+{
+	sync_two();
+	stray_put(100);
+	feed_fresh(from.feed, 1, true);
+	RUN_UNTIL(to.seen[MSG_FRESH] == 1);
+	ck_assert_uint_eq(to.fresh, 0);
+	RUN_UNTIL(to.fresh == 1);
+	ck_assert_uint_eq(to.synced, 2);
+}
+END_TEST
+
 START_TEST(a_link_that_ends_in_a_snapshot_leaves_the_old_state)
 {
 	sync_two();
@@ -844,6 +932,11 @@ main(void)
 	tcase_add_test(t, deltas_before_a_snapshot_ask_for_it);
 	tcase_add_test(t, a_slow_receiver_costs_a_snapshot_not_a_queue);
 	tcase_add_test(t, a_change_during_a_snapshot_starts_it_anew);
+	tcase_add_test(t, fresh_follows_deltas);
+	tcase_add_test(t, fresh_waits_for_a_slow_receiver);
+	tcase_add_test(t, fresh_waits_for_the_end_of_a_snapshot);
+	tcase_add_test(t, fresh_is_said_to_whoever_starts_anew);
+	tcase_add_test(t, fresh_about_an_old_copy_is_none);
 	tcase_add_test(t, a_link_that_ends_in_a_snapshot_leaves_the_old_state);
 	tcase_add_test(t, a_resync_during_a_snapshot_starts_it_anew);
 	tcase_add_test(t, a_feed_without_a_link_holds_nobody_up);

@@ -20,13 +20,6 @@
 /* Connections, name servers, links and their like. */
 #define NOFILE_REST 64
 
-/* What the last FRESH said. */
-struct fresh {
-	bool came;
-	bool confirmed;
-	uint64_t read_at;
-};
-
 struct context {
 	struct worker *w;
 	struct http_client *client;
@@ -39,8 +32,6 @@ struct context {
 	uint64_t deregister_ms;
 	bool dry_run;
 	bool started;
-	bool in_snapshot; /* or before the first one of a link */
-	struct fresh held; /* came in the snapshot, counts at its end */
 	bool named; /* a DEL is being applied, not a snapshot */
 };
 
@@ -123,54 +114,26 @@ on_synced(bool new_epoch, void *arg)
 	set_complete(c->reports);
 }
 
+static void
+on_fresh(uint64_t read_at, bool confirmed, void *arg)
+{
+	struct context *c = arg;
+
+	writer_fresh(c->writer, read_at, confirmed);
+}
+
 static const struct replica_ops desired_ops = {
 	.put = on_put,
 	.del = on_del,
 	.synced = on_synced,
+	.fresh = on_fresh,
 };
-
-/*
- * What a producer says during a snapshot is about that snapshot, not about
- * what is still held from before.
- */
-static void
-tell_fresh(struct context *c)
-{
-	if (c->in_snapshot || !c->held.came)
-		return;
-	c->held.came = false;
-	writer_fresh(c->writer, c->held.read_at, c->held.confirmed);
-}
-
-static bool
-on_fresh(struct context *c, const struct msg *m)
-{
-	struct tlv_field read_at = msg_field(m, TAG_READ_AT);
-	struct tlv_field confirmed = msg_field(m, TAG_CONFIRMED);
-
-	c->held = (struct fresh){
-		.came = true,
-		.read_at = tlv_u64(&read_at),
-		.confirmed = tlv_u8(&confirmed) == 1,
-	};
-	tell_fresh(c);
-	return true;
-}
 
 static bool
 on_desired(struct context *c, const struct msg *m)
 {
-	if (m->type == MSG_FRESH)
-		return on_fresh(c, m);
 	c->named = m->type == MSG_DEL;
-	if (!replica_message(c->desired, m))
-		return false;
-	if (m->type == MSG_SNAP_BEGIN)
-		c->in_snapshot = true;
-	else if (m->type == MSG_SNAP_END)
-		c->in_snapshot = false;
-	tell_fresh(c);
-	return true;
+	return replica_message(c->desired, m);
 }
 
 /* ---- reports ---- */
@@ -364,13 +327,10 @@ on_link(struct worker *w, enum role peer, struct channel *ch)
 {
 	struct context *c = w->ctx;
 
-	if (peer == ROLE_KUBELET_READER) {
-		c->in_snapshot = true;
-		c->held.came = false;
+	if (peer == ROLE_KUBELET_READER)
 		replica_attach(c->desired, ch);
-	} else if (peer == ROLE_HTTP) {
+	else if (peer == ROLE_HTTP)
 		feed_attach(c->feed, ch);
-	}
 }
 
 static bool

@@ -8,10 +8,8 @@
 struct publisher {
 	struct set *set;
 	struct feed *feed;
-	struct channel *ch; /* NULL: no link */
 	uint64_t period_ms;
-	uint64_t read_at; /* 0: no list counted yet */
-	uint64_t told_at; /* the read_at of the last FRESH */
+	uint64_t told_at; /* the read_at of the last FRESH; 0: none yet */
 	bool confirmed;
 	bool changed; /* since the last FRESH */
 };
@@ -47,40 +45,24 @@ publisher_count(const struct publisher *p)
 	return set_count(p->set);
 }
 
-static void
-send_fresh(struct publisher *p)
-{
-	uint8_t buf[64];
-	struct tlv_writer w;
-
-	if (p->ch == NULL || p->read_at == 0)
-		return;
-	tlv_writer_init(&w, buf, sizeof(buf));
-	tlv_put_u64(&w, TAG_READ_AT, p->read_at);
-	tlv_put_u8(&w, TAG_CONFIRMED, p->confirmed);
-	channel_send_tlv(p->ch, MSG_FRESH, 0, &w, -1);
-	p->told_at = p->read_at;
-	p->changed = false;
-}
-
 void
 publisher_read(struct publisher *p, uint64_t read_at, bool confirmed)
 {
 	bool news = p->changed || confirmed != p->confirmed || p->told_at == 0;
 
-	p->read_at = read_at;
-	p->confirmed = confirmed;
 	set_complete(p->set);
-	if (news || read_at - p->told_at >= p->period_ms)
-		send_fresh(p);
+	if (!news && read_at - p->told_at < p->period_ms)
+		return;
+	feed_fresh(p->feed, read_at, confirmed);
+	p->told_at = read_at;
+	p->confirmed = confirmed;
+	p->changed = false;
 }
 
 void
 publisher_link(struct publisher *p, struct channel *ch)
 {
-	p->ch = ch;
 	feed_attach(p->feed, ch);
-	send_fresh(p);
 }
 
 bool
