@@ -1,4 +1,4 @@
-/* What went wrong with a request, for people. Pure. */
+/* What went wrong with a request, for people. No I/O. */
 #ifndef HTTP_ERROR_H
 #define HTTP_ERROR_H
 
