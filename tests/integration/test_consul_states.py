@@ -10,6 +10,8 @@ from harness.waiting import await_for, free_port, holds_for
 
 WEB = P.service_id(P.web_pod())
 
+SERVICES = "/v1/agent/services"
+
 FOREIGN = {
     "no-marks": {"Name": "db", "Port": 5432},
     "other-source": {
@@ -228,6 +230,8 @@ def test_requests_are_bounded_and_kept_alive(start, kubelet, consul, proxy):
     running, most = [], []
 
     def watch(request):
+        if not request.is_write:
+            return
         running.append(request)
         most.append(len(running))
         time.sleep(0.005)
@@ -245,8 +249,7 @@ def test_reads_are_rare(start, kubelet, consul, proxy):
     """Not a read each second: at the start, after errors, each minute."""
     kubelet.put(P.web_pod())
     start(kubelet, proxy)
+    await_for(lambda: kubelet.polls > 40, 15)
+    reads = [r for r in proxy.requests if r.path.startswith(SERVICES)]
     # What was written at first is read once more.
-    await_for(lambda: kubelet.polls > 10)
-    proxy.requests.clear()
-    await_for(lambda: kubelet.polls > 40, 10)
-    assert [r.path for r in proxy.requests if r.method == "GET"] == []
+    assert 1 <= len(reads) <= 2

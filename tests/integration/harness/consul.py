@@ -102,6 +102,8 @@ class Consul(Api):
             "bind_addr": "127.0.0.1",
             "client_addr": "127.0.0.1",
             "disable_update_check": True,
+            # What only changes a check's output is written late, at random.
+            "check_update_interval": "1h",
             "limits": {"http_max_conns_per_client": 2000},
             **self.config,
         }
@@ -197,7 +199,7 @@ class Consul(Api):
             health = self.get(f"/v1/health/node/{self.NODE}")
             checks = {check["CheckID"]: check for check in health}
             return has_all(node, self.services(), SERVICE_FIELDS) and has_all(
-                checks, self.checks(), ("Status", "Notes", "Output")
+                checks, self.checks(), ("Status", "Notes")
             )
 
         await_for(settled, 10, "the catalog follows the agent")

@@ -104,6 +104,7 @@ class Katalogd:
         """Ends it: soon, without an error, and no process is left."""
         if self.process is None:
             return
+        assert self.running, f"ended, exit status {self.process.returncode}"
         family = [self.itself, *self.workers().values()]
         self.process.send_signal(by)
         try:
@@ -193,10 +194,11 @@ class Katalogd:
 
     @property
     def is_ready(self):
+        assert self.running, "it has ended"
         return self.get("/readyz")[0] == 200
 
     def await_ready(self, timeout=10):
-        await_for(lambda: self.running and self.is_ready, timeout, "/readyz")
+        await_for(lambda: self.is_ready, timeout, "/readyz")
         return self
 
     def metrics(self):
