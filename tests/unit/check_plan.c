@@ -197,6 +197,16 @@ settle_a(void)
 	read_a(ACTUAL_PASSING, 1);
 }
 
+/* The agent does not have it. */
+static void
+lack_a(void)
+{
+	want("a", SERVICE_PASSING, 1);
+	plan_synced(p, true, now);
+	fresh(true);
+	read_nothing();
+}
+
 /* What is left over of more than half may go, too. */
 static void
 no_doubt(void)
@@ -554,6 +564,72 @@ START_TEST(refresh_after_write)
 }
 END_TEST
 
+/* The TTL started before a slow answer came. */
+START_TEST(refresh_after_slow_write)
+{
+	uint64_t sent = now;
+	struct plan_item *it;
+
+	settle_a();
+	want("a", SERVICE_CRITICAL, 1);
+	it = next_is(PLAN_UPDATE, "a");
+	now += TTL * 40 / 100;
+	done(it);
+	ck_assert_uint_ge(plan_due(p, now), sent + TTL * 50 / 100);
+	ck_assert_uint_le(plan_due(p, now), sent + TTL * 70 / 100);
+}
+END_TEST
+
+/* A registration that is refused for ever does not let the check run out. */
+START_TEST(refreshes_what_cannot_be_registered)
+{
+	uint64_t last = now, end = now + 20 * TTL;
+	struct plan_action a;
+	unsigned refused = 0;
+
+	settle_a();
+	want("a", SERVICE_PASSING, 2);
+	while (now < end) {
+		fresh(true);
+		ck_assert(plan_next(p, now, &a));
+		ck_assert_uint_le(now - last, TTL * 70 / 100);
+		if (a.op == PLAN_REGISTER) {
+			plan_done(p, a.item, PLAN_REFUSED, "no", now);
+			refused++;
+		} else {
+			ck_assert_int_eq(a.op, PLAN_REFRESH);
+			done(a.item);
+			last = now;
+		}
+		ck_assert_str_eq(said[0].error, "no");
+		ck_assert_uint_eq(counts().failed[PLAN_REFUSED], 1);
+		now = plan_due(p, now) > now ? plan_due(p, now) : now;
+	}
+	ck_assert_uint_ge(refused, 10);
+	/* The back-off goes on: refreshes are no reason to ask more often. */
+	ck_assert_uint_le(refused, 20 * TTL / 10000);
+}
+END_TEST
+
+/* Neither does the one hurry the other on when both fail. */
+START_TEST(waits_when_refresh_and_registration_fail)
+{
+	struct plan_action a;
+	unsigned writes = 0;
+	uint64_t end;
+
+	settle_a();
+	want("a", SERVICE_PASSING, 2);
+	for (end = now + 60000; now < end; writes++) {
+		fresh(true);
+		ck_assert(plan_next(p, now, &a));
+		plan_done(p, a.item, PLAN_DENIED, "no", now);
+		now = plan_due(p, now) > now ? plan_due(p, now) : now;
+	}
+	ck_assert_uint_le(writes, 20);
+}
+END_TEST
+
 /* A second read changes nothing about what is known and as desired. */
 START_TEST(read_again_changes_nothing)
 {
@@ -754,6 +830,9 @@ START_TEST(fails_alone)
 		plan_drop(p, "b", true, now);
 	}
 	if (!f->at_once) {
+		/* Not put off by that, and no reason to forget it. */
+		refresh_at();
+		ck_assert_str_eq(said[0].error, "no");
 		nothing();
 		now += 1000;
 	}
@@ -767,8 +846,7 @@ START_TEST(backs_off)
 {
 	uint64_t last = 0, wait;
 
-	settle_a();
-	want("a", SERVICE_PASSING, 2);
+	lack_a();
 	for (int i = 0; i < 20; i++) {
 		plan_done(p, next_is(PLAN_REGISTER, "a"), PLAN_REFUSED, "no",
 		    now);
@@ -784,15 +862,14 @@ START_TEST(backs_off)
 	/* Something new is tried at once. */
 	plan_done(p, next_is(PLAN_REGISTER, "a"), PLAN_REFUSED, "no", now);
 	nothing();
-	want("a", SERVICE_PASSING, 3);
+	want("a", SERVICE_PASSING, 2);
 	does(PLAN_REGISTER, "a");
 }
 END_TEST
 
 START_TEST(retries_with_a_new_token)
 {
-	settle_a();
-	want("a", SERVICE_PASSING, 2);
+	lack_a();
 	plan_done(p, next_is(PLAN_REGISTER, "a"), PLAN_DENIED, "no", now);
 	nothing();
 	plan_retry(p, now);
@@ -926,6 +1003,9 @@ add_actual(Suite *s)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, refreshes_in_time);
 	tcase_add_test(t, refresh_after_write);
+	tcase_add_test(t, refresh_after_slow_write);
+	tcase_add_test(t, refreshes_what_cannot_be_registered);
+	tcase_add_test(t, waits_when_refresh_and_registration_fail);
 	tcase_add_test(t, read_again_changes_nothing);
 	tcase_add_test(t, spread_over_time);
 	tcase_add_test(t, stale_runs_out);

@@ -154,10 +154,21 @@ item_seed(const struct plan *p, const struct plan_item *it)
 
 void
 item_refresh_in(const struct plan *p, struct plan_item *it, uint64_t ttl_ms,
-    const struct window *win, uint64_t now)
+    const struct window *win, uint64_t started)
 {
 	it->refresh_at =
-	    now + schedule_refresh_ms(ttl_ms, win, item_seed(p, it));
+	    started + schedule_refresh_ms(ttl_ms, win, item_seed(p, it));
+}
+
+/*
+ * A registration that waits after an error must not keep the check from being
+ * refreshed, or it would run out.
+ */
+static bool
+refresh_goes_first(const struct plan_item *it, enum plan_op op)
+{
+	return op == PLAN_REGISTER && it->state >= ACTUAL_PASSING &&
+	    it->refresh_at < it->retry_at;
 }
 
 static void
@@ -165,11 +176,13 @@ item_place(struct plan *p, struct plan_item *it, enum plan_op op, uint64_t now)
 {
 	uint64_t at = it->retry_at;
 
-	if (op == PLAN_REFRESH) {
-		if (it->refresh_at == 0)
-			item_refresh_in(p, it, it->want->ttl_ms, &window_found,
-			    now);
-		at = it->refresh_at > at ? it->refresh_at : at;
+	if (op == PLAN_REFRESH && it->refresh_at == 0)
+		item_refresh_in(p, it, it->want->ttl_ms, &window_found, now);
+	if (op == PLAN_REFRESH && at < it->refresh_at)
+		at = it->refresh_at;
+	if (refresh_goes_first(it, op)) {
+		op = PLAN_REFRESH;
+		at = it->refresh_at;
 	}
 	if (at > now)
 		item_timer(p, it, op, at);

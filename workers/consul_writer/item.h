@@ -36,6 +36,7 @@ struct plan_item {
 
 	bool in_flight;
 	enum plan_op op; /* in flight */
+	uint64_t sent_at;
 	enum service_status sent_status;
 	struct fingerprint sent_def;
 	uint64_t sent_ttl_ms;
@@ -98,9 +99,9 @@ void item_free(struct plan *p, struct plan_item *it);
 void item_result(struct plan *p, struct plan_item *it, enum plan_result r,
     const char *text);
 
-/* Sets the time of its next refresh, the last write being now. */
+/* Sets the time of its next refresh, its TTL having started at that time. */
 void item_refresh_in(const struct plan *p, struct plan_item *it,
-    uint64_t ttl_ms, const struct window *win, uint64_t now);
+    uint64_t ttl_ms, const struct window *win, uint64_t started);
 uint64_t item_seed(const struct plan *p, const struct plan_item *it);
 
 /*

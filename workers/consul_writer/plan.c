@@ -269,12 +269,13 @@ plan_read_end(struct plan *p, const struct actual_list *l, uint64_t now)
 /* ---- writes ---- */
 
 static void
-item_start(struct plan *p, struct plan_item *it)
+item_start(struct plan *p, struct plan_item *it, uint64_t now)
 {
 	item_unplace(p, it);
 	it->in_flight = true;
 	it->op = it->next;
 	it->stamp = ++p->stamp;
+	it->sent_at = now;
 	p->in_flight++;
 	if (it->want == NULL)
 		return;
@@ -293,7 +294,7 @@ plan_next(struct plan *p, uint64_t now, struct plan_action *a)
 	item_run_timers(p, now);
 	if ((it = item_first_ready(p)) == NULL)
 		return false;
-	item_start(p, it);
+	item_start(p, it, now);
 	*a = (struct plan_action){
 		.op = it->op,
 		.item = it,
@@ -311,11 +312,12 @@ plan_due(struct plan *p, uint64_t now)
 	return p->nready > 0 ? 0 : item_next_timer(p);
 }
 
+/* The TTL started when the agent took the write: not before it was sent. */
 static void
-done_update(struct plan *p, struct plan_item *it, uint64_t now)
+done_update(struct plan *p, struct plan_item *it)
 {
 	it->state = actual_of_status(it->sent_status);
-	item_refresh_in(p, it, it->sent_ttl_ms, &window_refresh, now);
+	item_refresh_in(p, it, it->sent_ttl_ms, &window_refresh, it->sent_at);
 }
 
 /*
@@ -323,24 +325,24 @@ done_update(struct plan *p, struct plan_item *it, uint64_t now)
  * again; its TTL starts anew.
  */
 static void
-done_register(struct plan *p, struct plan_item *it, uint64_t now)
+done_register(struct plan *p, struct plan_item *it)
 {
 	if (it->state < ACTUAL_PASSING)
 		it->state = actual_of_status(it->sent_status);
 	it->def = it->sent_def;
-	item_refresh_in(p, it, it->sent_ttl_ms, &window_registered, now);
+	item_refresh_in(p, it, it->sent_ttl_ms, &window_registered,
+	    it->sent_at);
 }
 
 static void
-done_deregister(struct plan *p, struct plan_item *it, uint64_t now)
+done_deregister(struct plan *p, struct plan_item *it)
 {
 	(void)p;
-	(void)now;
 	it->state = ACTUAL_ABSENT;
 }
 
-static void (*const done_ops[PLAN_OPS])(struct plan *p, struct plan_item *it,
-    uint64_t now) = {
+static void (*const done_ops[PLAN_OPS])(struct plan *p,
+    struct plan_item *it) = {
 	[PLAN_UPDATE] = done_update,
 	[PLAN_REFRESH] = done_update,
 	[PLAN_REGISTER] = done_register,
@@ -348,12 +350,14 @@ static void (*const done_ops[PLAN_OPS])(struct plan *p, struct plan_item *it,
 };
 
 static void
-item_done(struct plan *p, struct plan_item *it, uint64_t now)
+item_done(struct plan *p, struct plan_item *it)
 {
-	it->failures = 0;
-	it->retry_at = 0;
-	done_ops[it->op](p, it, now);
-	item_result(p, it, PLAN_DONE, "");
+	/* Else another write's error, which is still to be waited for. */
+	bool own = it->retry_at <= it->sent_at;
+
+	done_ops[it->op](p, it);
+	if (own)
+		item_forgive(p, it);
 }
 
 /* Results after which nobody knows what the agent has: a read will tell. */
@@ -381,6 +385,8 @@ item_failed(struct plan *p, struct plan_item *it, enum plan_result r,
 	it->retry_at = now +
 	    schedule_backoff_ms(it->failures - (r == PLAN_GONE), RETRY_MIN_MS,
 		RETRY_MAX_MS, item_seed(p, it));
+	if (it->op == PLAN_REFRESH)
+		it->refresh_at = it->retry_at;
 	if (is_open[r])
 		it->state = ACTUAL_UNKNOWN;
 	item_result(p, it, r, text);
@@ -398,7 +404,7 @@ plan_done(struct plan *p, struct plan_item *it, enum plan_result r,
 	p->in_flight--;
 	/* It is gone: that is what was asked for. */
 	if (r == PLAN_DONE || (r == PLAN_GONE && it->op == PLAN_DEREGISTER))
-		item_done(p, it, now);
+		item_done(p, it);
 	else
 		news = item_failed(p, it, r, text, now);
 	item_settle(p, it, now);
