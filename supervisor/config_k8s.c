@@ -145,8 +145,8 @@ by_home(struct loader *l)
 	if (home == NULL || access(path, F_OK) == -1) {
 		config_error(l->r,
 		    "to-k8s: no way to a cluster: neither kubeconfig nor "
-		    "k8s-api is set, " HOST_ENV " is not set either (so this "
-		    "is no pod), and %s: %s",
+		    "k8s-api is set, this is no pod (" HOST_ENV " and " PORT_ENV
+		    " are not both set), and %s: %s",
 		    path, home == NULL ? "HOME is not set" : strerror(errno));
 		return;
 	}

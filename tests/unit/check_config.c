@@ -535,6 +535,11 @@ END_TEST
 
 /* ---- what is refused, and how it is said ---- */
 
+#define NO_CLUSTER \
+	"to-k8s: no way to a cluster: neither kubeconfig nor k8s-api is set, " \
+	"this is no pod (KUBERNETES_SERVICE_HOST and " \
+	"KUBERNETES_SERVICE_PORT are not both set), and "
+
 /* %F in a message stands for the file's path. */
 static const struct {
 	struct given given;
@@ -683,13 +688,11 @@ static const struct {
 	    "CONSUL_ADDR is not set (nor consul-addr): consul-sync must be "
 	    "told where Consul is" },
 	{ { .flags = { "--to-k8s" } },
-	    "to-k8s: no way to a cluster: neither kubeconfig nor k8s-api is "
-	    "set, KUBERNETES_SERVICE_HOST is not set either (so this is no "
-	    "pod), and ~/.kube/config: HOME is not set" },
-	{ { .flags = { "--to-k8s" }, .env = { "HOME=/nonexistent" } },
-	    "to-k8s: no way to a cluster: neither kubeconfig nor k8s-api is "
-	    "set, KUBERNETES_SERVICE_HOST is not set either (so this is no "
-	    "pod), and /nonexistent/.kube/config: No such file or directory" },
+	    NO_CLUSTER "~/.kube/config: HOME is not set" },
+	/* One of the two is no pod's. */
+	{ { .flags = { "--to-k8s" },
+	      .env = { "HOME=/nonexistent", "KUBERNETES_SERVICE_HOST=a" } },
+	    NO_CLUSTER "/nonexistent/.kube/config: No such file or directory" },
 	{ { .flags = { "--to-k8s" },
 	      .env = { "KUBERNETES_SERVICE_HOST=a",
 		  "KUBERNETES_SERVICE_PORT=x" } },

@@ -62,6 +62,9 @@ static const struct good {
 	    { KUBECONFIG_TOKEN, "123", true } },
 	{ USER("tokenFile: t/x"), "https://a:6443", "", false, "u",
 	    { KUBECONFIG_TOKEN, "t/x", false } },
+	/* Not null. */
+	{ USER("token: \"null\""), "https://a:6443", "", false, "u",
+	    { KUBECONFIG_TOKEN, "null", true } },
 	/* As in kubectl: the file of a token goes before the token, data
 	 * before all other files. */
 	{ USER("token: abc, tokenFile: t"), "https://a:6443", "", false, "u",
@@ -357,9 +360,12 @@ START_TEST(large_certificates_are_refused)
 		       "{cluster: k}}]\nclusters: [{name: k, cluster: {" SERVER
 		       ", certificate-authority-data: " PEM64,
 		    "AAAA", (LIMIT_K8S_CA - (unsigned)strlen(PEM)) / 3 + more,
-		    "}}]\n");
+		    "QUE=}}]\n");
 		ck_assert_int_eq(kubeconfig_read(big, big_len, &k, why),
 		    more == 0);
+		if (more == 0)
+			ck_assert_uint_eq(k.credentials[KUBECONFIG_CA].len,
+			    LIMIT_K8S_CA);
 		if (more == 1)
 			ck_assert_str_eq(why,
 			    "cluster \"k\": certificate-authority-data: larger "
