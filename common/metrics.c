@@ -32,6 +32,13 @@ static const char follower_errors[] = "katalogd_consul_reader_errors_total";
 static const char follower_requests[] = "katalogd_consul_reader_requests_total";
 static const char left_out[] = "katalogd_consul_reader_left_out";
 
+#define CLUSTER ROLE_K8S_WRITER
+
+static const char reconciles[] = "consul_sync_reconcile_total";
+static const char cluster_errors[] = "katalogd_k8s_errors_total";
+static const char cluster_requests[] = "katalogd_k8s_requests_total";
+static const char cluster_objects[] = "katalogd_k8s_objects";
+
 static const struct metric_def table[METRIC_MAX] = {
 	[M_KUBELET_SYNC_OK] = { kubelet_count, "status=\"success\"",
 	    "Reads of the pod list.", METRIC_COUNTER, READER },
@@ -141,6 +148,60 @@ static const struct metric_def table[METRIC_MAX] = {
 	    FOLLOWER },
 	[M_READER_LEFT_OUT_LOOP] = { left_out, "reason=\"loop\"", NULL,
 	    METRIC_GAUGE, FOLLOWER },
+	[M_K8S_ROUTES] = { "consul_sync_httproutes_total", NULL,
+	    "HTTPRoutes that Kubernetes is to have.", METRIC_GAUGE, CLUSTER },
+	[M_K8S_SYNC_OK] = { reconciles, "status=\"success\"",
+	    "Passes that made the cluster match.", METRIC_COUNTER, CLUSTER },
+	[M_K8S_SYNC_ERR] = { reconciles, "status=\"error\"", NULL,
+	    METRIC_COUNTER, CLUSTER },
+	[M_K8S_ERRORS] = { "consul_sync_kubernetes_errors_total", NULL,
+	    "Requests to Kubernetes that failed.", METRIC_COUNTER, CLUSTER },
+	[M_K8S_ERR_CONNECT] = { cluster_errors, "kind=\"connect\"",
+	    "Requests to Kubernetes that failed, by kind.", METRIC_COUNTER,
+	    CLUSTER },
+	[M_K8S_ERR_HTTP] = { cluster_errors, "kind=\"http\"", NULL,
+	    METRIC_COUNTER, CLUSTER },
+	[M_K8S_ERR_DENIED] = { cluster_errors, "kind=\"denied\"", NULL,
+	    METRIC_COUNTER, CLUSTER },
+	[M_K8S_ERR_CONFLICT] = { cluster_errors, "kind=\"conflict\"", NULL,
+	    METRIC_COUNTER, CLUSTER },
+	[M_K8S_ERR_BODY] = { cluster_errors, "kind=\"body\"", NULL,
+	    METRIC_COUNTER, CLUSTER },
+	[M_K8S_APPLY] = { cluster_requests, "op=\"apply\"",
+	    "Requests to Kubernetes.", METRIC_COUNTER, CLUSTER },
+	[M_K8S_REPAIR] = { cluster_requests, "op=\"repair\"", NULL,
+	    METRIC_COUNTER, CLUSTER },
+	[M_K8S_DELETE] = { cluster_requests, "op=\"delete\"", NULL,
+	    METRIC_COUNTER, CLUSTER },
+	[M_K8S_LIST] = { cluster_requests, "op=\"list\"", NULL, METRIC_COUNTER,
+	    CLUSTER },
+	[M_K8S_WATCH] = { cluster_requests, "op=\"watch\"", NULL,
+	    METRIC_COUNTER, CLUSTER },
+	[M_K8S_LEASE] = { cluster_requests, "op=\"lease\"", NULL,
+	    METRIC_COUNTER, CLUSTER },
+	[M_K8S_EVENTS] = { "katalogd_k8s_watch_events_total", NULL,
+	    "Changes that watches told.", METRIC_COUNTER, CLUSTER },
+	[M_K8S_BYTES] = { "katalogd_k8s_bytes_total", NULL,
+	    "Bytes of the answers of Kubernetes, watches when they end.",
+	    METRIC_COUNTER, CLUSTER },
+	[M_K8S_LATENCY] = { "katalogd_k8s_request_seconds", NULL,
+	    "Time of a write to Kubernetes.", METRIC_HISTOGRAM, CLUSTER },
+	[M_K8S_SYNC_S] = { "katalogd_k8s_sync_seconds", NULL,
+	    "Time of a pass that wrote something.", METRIC_SUMMARY, CLUSTER },
+	[M_K8S_DESIRED] = { cluster_objects, "state=\"desired\"",
+	    "Objects that Kubernetes is to have, that are not yet so, and "
+	    "whose name somebody else's has.",
+	    METRIC_GAUGE, CLUSTER },
+	[M_K8S_PENDING] = { cluster_objects, "state=\"pending\"", NULL,
+	    METRIC_GAUGE, CLUSTER },
+	[M_K8S_FOREIGN] = { cluster_objects, "state=\"foreign\"", NULL,
+	    METRIC_GAUGE, CLUSTER },
+	[M_K8S_COLLISIONS] = { "katalogd_k8s_name_collisions", NULL,
+	    "Services whose name another one had first.", METRIC_GAUGE,
+	    CLUSTER },
+	[M_K8S_LEADER] = { "katalogd_k8s_leader", NULL,
+	    "1 while this copy is the one that writes.", METRIC_GAUGE,
+	    CLUSTER },
 };
 
 const struct metric_def *

@@ -76,6 +76,31 @@ enum metric {
 	M_READER_WAITING, /* katalogd_consul_reader_waiting */
 	M_READER_LEFT_OUT_BAD, /* katalogd_consul_reader_left_out{reason=} */
 	M_READER_LEFT_OUT_LOOP,
+	/* k8s-writer's, the first four by consul-sync's names */
+	M_K8S_ROUTES, /* consul_sync_httproutes_total */
+	M_K8S_SYNC_OK, /* consul_sync_reconcile_total{status} */
+	M_K8S_SYNC_ERR,
+	M_K8S_ERRORS, /* consul_sync_kubernetes_errors_total */
+	M_K8S_ERR_CONNECT, /* katalogd_k8s_errors_total{kind} */
+	M_K8S_ERR_HTTP, /* a status that is not 2xx */
+	M_K8S_ERR_DENIED, /* 401, 403 */
+	M_K8S_ERR_CONFLICT, /* 409: it was not as it had been seen */
+	M_K8S_ERR_BODY, /* an answer that could not be read */
+	M_K8S_APPLY, /* katalogd_k8s_requests_total{op=} */
+	M_K8S_REPAIR,
+	M_K8S_DELETE,
+	M_K8S_LIST,
+	M_K8S_WATCH,
+	M_K8S_LEASE,
+	M_K8S_EVENTS, /* katalogd_k8s_watch_events_total */
+	M_K8S_BYTES, /* katalogd_k8s_bytes_total */
+	M_K8S_LATENCY, /* katalogd_k8s_request_seconds: of a write */
+	M_K8S_SYNC_S, /* katalogd_k8s_sync_seconds */
+	M_K8S_DESIRED, /* katalogd_k8s_objects{state=} */
+	M_K8S_PENDING, /* not yet as desired */
+	M_K8S_FOREIGN, /* that somebody else has under a wanted name */
+	M_K8S_COLLISIONS, /* katalogd_k8s_name_collisions */
+	M_K8S_LEADER, /* katalogd_k8s_leader */
 	METRIC_MAX
 };
 

@@ -126,7 +126,8 @@ static const struct {
 
 START_TEST(ready_after_the_first_sync)
 {
-	struct model m = { .services = replica_new(&no_ops, NULL) };
+	struct model m = { .services = replica_new(&no_ops, NULL),
+		.objects = replica_new(&no_ops, NULL) };
 	char reason[LIMIT_TEXT];
 
 	ck_assert(!model_ready(&m, reason, sizeof(reason)));
@@ -139,6 +140,7 @@ START_TEST(ready_after_the_first_sync)
 		ck_assert_str_eq(reason, readiness[i].reason);
 	}
 	replica_free(m.services);
+	replica_free(m.objects);
 }
 END_TEST
 
@@ -173,7 +175,8 @@ static const struct {
 
 START_TEST(each_direction_counts)
 {
-	struct model m = { .services = replica_new(&no_ops, NULL) };
+	struct model m = { .services = replica_new(&no_ops, NULL),
+		.objects = replica_new(&no_ops, NULL) };
 	char reason[LIMIT_TEXT];
 
 	for (int i = 0; i < 4 && directions[_i].told[i] != NULL; i++)
@@ -183,12 +186,14 @@ START_TEST(each_direction_counts)
 	ck_assert_str_eq(reason, directions[_i].reason);
 	ck_assert(model_synced(&m) == directions[_i].ready);
 	replica_free(m.services);
+	replica_free(m.objects);
 }
 END_TEST
 
 START_TEST(unhealthy_when_a_worker_stays_away)
 {
-	struct model m = { .services = replica_new(&no_ops, NULL) };
+	struct model m = { .services = replica_new(&no_ops, NULL),
+		.objects = replica_new(&no_ops, NULL) };
 	char reason[LIMIT_TEXT];
 
 	ck_assert(tell(&m, &writer_ok, 1000));
@@ -206,6 +211,7 @@ START_TEST(unhealthy_when_a_worker_stays_away)
 	ck_assert(tell(&m, &writer_ok, 8000));
 	ck_assert(model_healthy(&m, 99000, reason, sizeof(reason)));
 	replica_free(m.services);
+	replica_free(m.objects);
 }
 END_TEST
 
@@ -221,7 +227,8 @@ END_TEST
 
 START_TEST(renders_the_status)
 {
-	struct model m = { .services = replica_new(&no_ops, NULL) };
+	struct model m = { .services = replica_new(&no_ops, NULL),
+		.objects = replica_new(&no_ops, NULL) };
 	struct json_object *o, *list, *w;
 	char *text;
 
@@ -245,6 +252,7 @@ START_TEST(renders_the_status)
 	json_object_put(o);
 	free(text);
 	replica_free(m.services);
+	replica_free(m.objects);
 }
 END_TEST
 
@@ -263,7 +271,8 @@ static const char *const lines[] = {
 
 START_TEST(renders_the_figures)
 {
-	struct model m = { .services = replica_new(&no_ops, NULL) };
+	struct model m = { .services = replica_new(&no_ops, NULL),
+		.objects = replica_new(&no_ops, NULL) };
 	struct metrics *ms = &m.metrics[ROLE_KUBELET_READER];
 	char *text;
 
@@ -279,6 +288,7 @@ START_TEST(renders_the_figures)
 	ck_assert_ptr_null(strstr(text, "katalogd_consul_request_seconds"));
 	free(text);
 	replica_free(m.services);
+	replica_free(m.objects);
 }
 END_TEST
 

@@ -6,6 +6,7 @@
 
 #include <event2/util.h>
 
+#include "common/backend.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/service.h"
@@ -49,14 +50,29 @@ answered(struct http *h, enum role peer)
 		server_stats_ready(h->server);
 }
 
+static struct replica *
+reports_of(const struct http *h, enum role peer)
+{
+	if (peer == ROLE_CONSUL_WRITER)
+		return h->model.services;
+	return peer == ROLE_K8S_WRITER ? h->model.objects : NULL;
+}
+
+static bool
+on_reports(struct http *h, enum role peer, const struct msg *m)
+{
+	struct replica *reports = reports_of(h, peer);
+
+	return reports != NULL && replica_message(reports, m);
+}
+
 static bool
 on_message(struct worker *w, enum role peer, const struct msg *m)
 {
 	struct http *h = w->ctx;
 
 	if (m->type != MSG_STATS)
-		return peer == ROLE_CONSUL_WRITER &&
-		    replica_message(h->model.services, m);
+		return on_reports(h, peer, m);
 	if (!metrics_decode(m->body, m->len, peer, &h->model.metrics[peer]))
 		return false;
 	answered(h, peer);
@@ -67,9 +83,10 @@ static void
 on_link(struct worker *w, enum role peer, struct channel *ch)
 {
 	struct http *h = w->ctx;
+	struct replica *reports = reports_of(h, peer);
 
-	if (peer == ROLE_CONSUL_WRITER)
-		replica_attach(h->model.services, ch);
+	if (reports != NULL)
+		replica_attach(reports, ch);
 	/* Its last figures stand until it is back. */
 	if (ch == NULL)
 		answered(h, peer);
@@ -92,7 +109,7 @@ on_listen(struct worker *w, enum listen_id id, int fd)
 	server_listen(h->server, fd);
 }
 
-/* Services are only shown: a report that makes no sense costs itself. */
+/* They are only shown: a report that makes no sense costs itself. */
 static bool
 on_report(const struct set_entry *e, void *arg)
 {
@@ -100,6 +117,17 @@ on_report(const struct set_entry *e, void *arg)
 
 	(void)arg;
 	r = service_report_decode(e->key, e->key_len, e->val, e->val_len);
+	free(r);
+	return r != NULL;
+}
+
+static bool
+on_object(const struct set_entry *e, void *arg)
+{
+	struct object_report *r;
+
+	(void)arg;
+	r = object_report_decode(e->key, e->key_len, e->val, e->val_len);
 	free(r);
 	return r != NULL;
 }
@@ -115,7 +143,9 @@ on_report_gone(const void *key, size_t key_len, void *arg)
 static void
 preload(struct worker *w, struct sandbox *sb)
 {
-	static const struct replica_ops ops = { .put = on_report,
+	static const struct replica_ops services = { .put = on_report,
+		.del = on_report_gone };
+	static const struct replica_ops objects = { .put = on_object,
 		.del = on_report_gone };
 	struct http *h = xcalloc(1, sizeof(*h));
 	struct server_conf conf = { .base = w->base,
@@ -124,7 +154,8 @@ preload(struct worker *w, struct sandbox *sb)
 		.arg = h };
 
 	h->w = w;
-	h->model.services = replica_new(&ops, h);
+	h->model.services = replica_new(&services, h);
+	h->model.objects = replica_new(&objects, h);
 	h->server = server_new(&conf);
 	w->ctx = h;
 	sb->nofile = LIMIT_HTTP_CONNECTIONS + LIMIT_HTTP_OTHER_FDS;

@@ -1,7 +1,7 @@
 /*
  * What the http worker knows, and nothing else: how the workers are (from the
- * supervisor), their figures (asked for when scraped), and what consul-writer
- * reports of each service.
+ * supervisor), their figures (asked for when scraped), and what the writers
+ * report of each service and object.
  */
 #ifndef MODEL_H
 #define MODEL_H
@@ -31,6 +31,7 @@ struct model {
 	struct worker_info workers[ROLE_MAX];
 	struct metrics metrics[ROLE_MAX];
 	struct replica *services; /* of struct service_report */
+	struct replica *objects; /* of struct object_report */
 	role_mask synced; /* who had a first full sync; never taken back */
 };
 

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/backend.h"
 #include "common/sandbox.h"
 #include "common/service.h"
 #include "workers/http/status.h"
@@ -160,6 +161,50 @@ services(FILE *out, const struct replica *set)
 	}
 }
 
+static void
+object(FILE *out, const struct object_report *r)
+{
+	const struct {
+		const char *name;
+		const char *val;
+	} members[] = {
+		{ "kind", r->kind },
+		{ "namespace", r->namespace },
+		{ "name", r->name },
+		{ "service", r->service },
+		{ "desired", r->desired },
+		{ "actual", r->actual },
+		{ "error", r->error },
+	};
+
+	fputc('{', out);
+	member(out, "id", r->id);
+	for (size_t i = 0; i < sizeof(members) / sizeof(*members); i++) {
+		fputc(',', out);
+		member(out, members[i].name, members[i].val);
+	}
+	fputc('}', out);
+}
+
+static void
+objects(FILE *out, const struct replica *set)
+{
+	const struct set_entry *e;
+	struct object_report *r;
+	const char *comma = "";
+
+	for (e = replica_first(set); e != NULL; e = replica_next(set, e)) {
+		r = object_report_decode(e->key, e->key_len, e->val,
+		    e->val_len);
+		if (r == NULL)
+			continue;
+		fputs(comma, out);
+		object(out, r);
+		comma = ",\n  ";
+		free(r);
+	}
+}
+
 void
 status_render(FILE *out, const struct model *m, uint64_t now_ms)
 {
@@ -178,5 +223,7 @@ status_render(FILE *out, const struct model *m, uint64_t now_ms)
 	workers(out, m, now_ms);
 	fputs("],\n \"services\":[\n  ", out);
 	services(out, m->services);
+	fputs("],\n \"objects\":[\n  ", out);
+	objects(out, m->objects);
 	fputs("]}\n", out);
 }
