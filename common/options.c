@@ -661,6 +661,7 @@ const char *
 option_url(enum option opt, const char *text, struct url *u)
 {
 	unsigned allowed = 1U << URL_HTTP | 1U << URL_HTTPS;
+	const char *why;
 
 	if (opt == OPT_KUBELET_API)
 		allowed |= 1U << URL_FILE;
@@ -669,7 +670,12 @@ option_url(enum option opt, const char *text, struct url *u)
 	/* Consul's own client allows a bare host:port, the others don't. */
 	if (opt != OPT_CONSUL_ADDR && strstr(text, "://") == NULL)
 		return "not a URL";
-	return url_parse(text, allowed, URL_HTTP, 0, u);
+	why = url_parse(text, allowed, URL_HTTP, 0, u);
+	/* Its path stands in front of those of the API. */
+	if (why == NULL && opt == OPT_CONSUL_ADDR && u->scheme != URL_UNIX &&
+	    strchr(u->path, '?') != NULL)
+		return "a query (?) has no meaning here";
+	return why;
 }
 
 static bool

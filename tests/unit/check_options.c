@@ -240,6 +240,8 @@ static const struct {
 	{ OPT_CONSUL_ADDR, "127.0.0.1:8500", true },
 	{ OPT_CONSUL_ADDR, "unix:///consul.sock", true },
 	{ OPT_CONSUL_ADDR, "https://consul/prefix", true },
+	{ OPT_CONSUL_ADDR, "https://consul/prefix?dc=b", false },
+	{ OPT_CONSUL_ADDR, "unix:///a?b", true },
 	{ OPT_CONSUL_ADDR, "file:///x", false },
 	{ OPT_CONSUL_ADDR, "", false },
 };
