@@ -265,6 +265,7 @@ is_over(const struct follow *f)
 	return failed == f->left;
 }
 
+/* One that is over as it begins has nothing to read. */
 static void
 run_passes(struct follow *f, uint64_t now)
 {
@@ -272,6 +273,8 @@ run_passes(struct follow *f, uint64_t now)
 		pass_end(f, now);
 	if (f->pass.wanted && !f->passing && now >= f->pass.not_before)
 		pass_begin(f, now);
+	if (is_over(f))
+		pass_end(f, now);
 }
 
 void
@@ -522,9 +525,11 @@ follow_due(struct follow *f, uint64_t now)
 		at = now;
 	if (next_target(f) != NULL)
 		at = sooner(at, f->open_at);
-	if (!follow_complete(f, now) && f->listed)
-		at = sooner(at, later(f->listed_at + FOLLOW_PATIENCE_MS, now));
-	return sooner(at, f->listed ? f->resync_at : UINT64_MAX);
+	if (!f->listed)
+		return at;
+	if (f->unread > 0 && now < f->listed_at + FOLLOW_PATIENCE_MS)
+		at = sooner(at, f->listed_at + FOLLOW_PATIENCE_MS);
+	return sooner(at, f->resync_at);
 }
 
 static void

@@ -63,7 +63,7 @@ index_ask(struct index *ix, uint64_t now)
 static void
 keep_pace(struct index *ix, uint64_t now)
 {
-	uint64_t burst_ms = ix->pace.every_ms * ix->pace.burst;
+	uint64_t burst_ms = ix->pace.every_ms * (ix->pace.burst - 1);
 
 	ix->full_at = later(ix->full_at, now) + ix->pace.every_ms;
 	ix->not_before = now;

@@ -118,14 +118,23 @@ add_service(struct listing *l, json_object *name, json_object *tags)
 	return true;
 }
 
+/* A parser by pieces would wait for what is behind a word like this. */
+static bool
+is_null(const struct element *e)
+{
+	return e->len == 4 && memcmp(e->bytes, "null", 4) == 0;
+}
+
 static bool
 on_service(struct listing *l, const struct element *e)
 {
 	json_object *name = tree_parse(e->name, e->name_len, 0, &l->refusal);
-	json_object *tags =
-	    tree_parse(e->bytes, e->len, e->members, &l->refusal);
-	bool ok = !refused(&l->refusal) && add_service(l, name, tags);
+	json_object *tags = NULL;
+	bool ok;
 
+	if (!is_null(e))
+		tags = tree_parse(e->bytes, e->len, e->members, &l->refusal);
+	ok = !refused(&l->refusal) && add_service(l, name, tags);
 	json_object_put(name);
 	json_object_put(tags);
 	return ok;

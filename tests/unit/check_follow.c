@@ -1,0 +1,535 @@
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "workers/consul_reader/follow.h"
+
+#define COUNT(a) (sizeof(a) / sizeof(*(a)))
+#define T0       1000000
+#define RESYNC   300000
+
+static const struct follow_conf conf = { .resync_ms = RESYNC,
+	.seed = 1,
+	.concurrency = 4 };
+
+static struct follow *f;
+
+/* What was asked and not answered yet. */
+static struct {
+	struct follow_ask asks[64];
+	size_t n;
+} open_asks;
+
+static void
+set_up_with(const struct follow_conf *c)
+{
+	open_asks.n = 0;
+	f = follow_new(c, T0);
+}
+
+static void
+set_up(void)
+{
+	set_up_with(&conf);
+}
+
+static void
+tear_down(void)
+{
+	for (size_t i = 0; i < open_asks.n; i++) {
+		if (open_asks.asks[i].list == QUERY_LISTS)
+			follow_done(f, open_asks.asks[i].target, FOLLOW_READ, 0,
+			    T0);
+	}
+	follow_free(f);
+}
+
+static const char *
+name_of(const struct follow_ask *ask)
+{
+	static const char *const names[] = { "catalog", "critical", "warning",
+		"nodes", "roster" };
+
+	return ask->list == QUERY_LISTS ? ask->service : names[ask->list];
+}
+
+/* Asks all that is to be asked now: their names. */
+static const char *
+ask_all(uint64_t now)
+{
+	static char buf[1024];
+	struct follow_ask ask;
+	size_t len;
+
+	buf[0] = '\0';
+	while (follow_next(f, now, &ask)) {
+		ck_assert_uint_lt(open_asks.n, COUNT(open_asks.asks));
+		open_asks.asks[open_asks.n++] = ask;
+		len = strlen(buf);
+		snprintf(buf + len, sizeof(buf) - len, "%s%s", len ? " " : "",
+		    name_of(&ask));
+		if (ask.list != QUERY_LISTS && ask.index != 0)
+			snprintf(buf + strlen(buf), 32, "@%llu",
+			    (unsigned long long)ask.index);
+	}
+	/* Else the caller's timer would spin. */
+	ck_assert_uint_gt(follow_due(f, now), now);
+	return buf;
+}
+
+#define assert_asks(now, text) ck_assert_str_eq(ask_all(now), text)
+
+static struct follow_ask
+take(const char *name)
+{
+	for (size_t i = 0; i < open_asks.n; i++) {
+		struct follow_ask ask = open_asks.asks[i];
+
+		if (strcmp(name_of(&ask), name) != 0)
+			continue;
+		open_asks.asks[i] = open_asks.asks[--open_asks.n];
+		return ask;
+	}
+	ck_abort_msg("%s was not asked for", name);
+}
+
+static enum index_news
+list_came(const char *name, uint64_t index, uint64_t now)
+{
+	return follow_listed(f, take(name).list, index, now);
+}
+
+static void
+list_failed(const char *name, uint64_t now)
+{
+	follow_list_failed(f, take(name).list, false, 0, now);
+}
+
+static void
+service_came(const char *name, enum follow_end end, uint64_t now)
+{
+	follow_done(f, take(name).target, end, 0, now);
+}
+
+static void
+all_came(const char *const *names, size_t n, enum follow_end end, uint64_t now)
+{
+	for (size_t i = 0; i < n; i++)
+		service_came(names[i], end, now);
+}
+
+static const char *const abc[] = { "a", "b", "c" };
+
+/* Three services, read, both passes done, the lists waiting. */
+static void
+settle(void)
+{
+	assert_asks(T0, "catalog critical nodes");
+	list_came("catalog", 10, T0);
+	list_came("critical", 10, T0);
+	list_came("nodes", 10, T0);
+	for (size_t i = 0; i < COUNT(abc); i++)
+		follow_add(f, abc[i]);
+	ck_assert(!follow_complete(f, T0));
+	assert_asks(T0, "catalog@10 critical@10 nodes@10 a b c");
+	all_came(abc, 3, FOLLOW_CHANGED, T0 + 50);
+	ck_assert(follow_complete(f, T0 + 50));
+	assert_asks(T0 + 50, "roster");
+	list_came("roster", 10, T0 + 60);
+	ck_assert(!follow_confirmed(f));
+	assert_asks(T0 + 60, "");
+	ck_assert_uint_eq(follow_due(f, T0 + 60), T0 + 50 + FOLLOW_CONFIRM_MS);
+	assert_asks(T0 + 50 + FOLLOW_CONFIRM_MS, "a b");
+	service_came("a", FOLLOW_READ, T0 + 2100);
+	service_came("b", FOLLOW_READ, T0 + 2100);
+	assert_asks(T0 + 2100, "c");
+	service_came("c", FOLLOW_READ, T0 + 2150);
+	assert_asks(T0 + 2150, "");
+	ck_assert(follow_confirmed(f));
+}
+
+START_TEST(starts_and_makes_sure)
+{
+	settle();
+	ck_assert_uint_eq(follow_counts(f).passes, 2);
+	ck_assert(follow_counts(f).good);
+	/* At rest: nothing but what waits, up to the resync. */
+	ck_assert_uint_eq(follow_due(f, T0 + 2150), T0 + RESYNC);
+	ck_assert(!follow_resync_due(f, T0 + RESYNC - 1));
+	ck_assert(follow_resync_due(f, T0 + RESYNC));
+	for (int i = 0; i < QUERY_ROSTER; i++)
+		ck_assert_int_eq(follow_restart(f, (enum query_list)i,
+				     T0 + RESYNC),
+		    i != QUERY_WARNING);
+	open_asks.n = 0;
+	follow_resynced(f, T0 + RESYNC);
+	assert_asks(T0 + RESYNC, "catalog critical nodes a b");
+}
+END_TEST
+
+START_TEST(warnings_only_where_they_matter)
+{
+	struct follow_conf c = conf;
+
+	tear_down();
+	c.warning = true;
+	set_up_with(&c);
+	assert_asks(T0, "catalog critical warning nodes");
+}
+END_TEST
+
+START_TEST(reads_what_is_dirty)
+{
+	settle();
+	follow_dirty(f, "b");
+	follow_dirty(f, "b");
+	follow_dirty(f, "nobody");
+	assert_asks(T0 + 3000, "b");
+	/* While it is read, it becomes dirty again. */
+	follow_dirty(f, "b");
+	assert_asks(T0 + 3000, "");
+	service_came("b", FOLLOW_CHANGED, T0 + 3010);
+	assert_asks(T0 + 3010, "b");
+	service_came("b", FOLLOW_READ, T0 + 3020);
+	assert_asks(T0 + 3020, "");
+}
+END_TEST
+
+START_TEST(keeps_to_its_concurrency)
+{
+	char name[2] = "a";
+
+	settle();
+	for (char c = 'd'; c <= 'k'; c++) {
+		name[0] = c;
+		follow_add(f, name);
+	}
+	assert_asks(T0 + 3000, "d e f g");
+	service_came("e", FOLLOW_CHANGED, T0 + 3000);
+	assert_asks(T0 + 3000, "h");
+	/* A sweep takes no more than half of it, behind what is urgent. */
+	service_came("d", FOLLOW_CHANGED, T0 + 3000);
+	service_came("f", FOLLOW_CHANGED, T0 + 3000);
+	follow_sweep(f, T0 + 3000);
+	assert_asks(T0 + 3000, "i j");
+	service_came("g", FOLLOW_CHANGED, T0 + 3000);
+	service_came("h", FOLLOW_CHANGED, T0 + 3000);
+	/* Those that were under way as it began are read once more for it. */
+	assert_asks(T0 + 3000, "k g");
+	service_came("i", FOLLOW_CHANGED, T0 + 3000);
+	assert_asks(T0 + 3000, "h");
+	service_came("j", FOLLOW_CHANGED, T0 + 3000);
+	service_came("k", FOLLOW_CHANGED, T0 + 3000);
+	assert_asks(T0 + 3000, "");
+	service_came("g", FOLLOW_CHANGED, T0 + 3000);
+	assert_asks(T0 + 3000, "a");
+	service_came("h", FOLLOW_CHANGED, T0 + 3000);
+	assert_asks(T0 + 3000, "b");
+}
+END_TEST
+
+/* ---- registrations ---- */
+
+START_TEST(a_registration_brings_roster_and_sweep)
+{
+	settle();
+	ck_assert_int_eq(list_came("catalog", 11, T0 + 100000), INDEX_MOVED);
+	assert_asks(T0 + 100000, "catalog@11 roster a b");
+	list_came("roster", 11, T0 + 100010);
+	all_came(abc, 2, FOLLOW_READ, T0 + 100010);
+	assert_asks(T0 + 100010, "c");
+	service_came("c", FOLLOW_READ, T0 + 100020);
+	assert_asks(T0 + 100020, "");
+	/* The next ones wait their time. */
+	list_came("catalog", 12, T0 + 100100);
+	assert_asks(T0 + 100100, "catalog@12");
+	assert_asks(T0 + 100010 + FOLLOW_ROSTER_PAUSE_MS, "roster");
+	list_came("roster", 12, T0 + 101020);
+	ck_assert_uint_eq(follow_due(f, T0 + 101020),
+	    T0 + 100020 + 4 * FOLLOW_SWEEP_PAUSE_MS);
+	assert_asks(T0 + 100020 + 4 * FOLLOW_SWEEP_PAUSE_MS, "a b");
+	/* One that finds something brings the pause down again. */
+	all_came(abc, 2, FOLLOW_CHANGED, T0 + 150000);
+	assert_asks(T0 + 150000, "c");
+	service_came("c", FOLLOW_READ, T0 + 150000);
+	assert_asks(T0 + 150000, "");
+	list_came("catalog", 13, T0 + 150000);
+	assert_asks(T0 + 150000, "catalog@13 roster");
+	list_came("roster", 13, T0 + 150000);
+	ck_assert_uint_lt(follow_due(f, T0 + 150000),
+	    T0 + 150000 + FOLLOW_DUTY * 10000);
+}
+END_TEST
+
+START_TEST(a_list_without_news_brings_nothing)
+{
+	settle();
+	ck_assert_int_eq(list_came("catalog", 10, T0 + 50000), INDEX_SAME);
+	ck_assert_int_eq(list_came("critical", 15, T0 + 50000), INDEX_MOVED);
+	ck_assert_int_eq(list_came("nodes", 15, T0 + 50000), INDEX_MOVED);
+	assert_asks(T0 + 50000, "catalog@10 critical@15 nodes@15");
+}
+END_TEST
+
+START_TEST(a_slow_sweep_is_seldom)
+{
+	settle();
+	list_came("catalog", 11, T0 + 100000);
+	assert_asks(T0 + 100000, "catalog@11 roster a b");
+	list_came("roster", 11, T0 + 107000);
+	all_came(abc, 2, FOLLOW_CHANGED, T0 + 107000);
+	assert_asks(T0 + 107000, "c");
+	service_came("c", FOLLOW_CHANGED, T0 + 107000);
+	assert_asks(T0 + 107000, "");
+	list_came("catalog", 12, T0 + 107001);
+	assert_asks(T0 + 107001, "catalog@12");
+	ck_assert_uint_eq(follow_due(f, T0 + 107001),
+	    T0 + 107000 + 7000 * FOLLOW_DUTY);
+}
+END_TEST
+
+/* ---- failures ---- */
+
+START_TEST(a_failed_list_starts_over)
+{
+	settle();
+	list_failed("catalog", T0 + 50000);
+	assert_asks(T0 + 50000, "");
+	ck_assert_uint_eq(follow_counts(f).lists_failing, 1);
+	ck_assert_uint_le(follow_due(f, T0 + 50000),
+	    T0 + 50000 + INDEX_RETRY_MIN_MS);
+	assert_asks(T0 + 50200, "catalog");
+	/* Nothing was registered meanwhile. */
+	list_came("catalog", 10, T0 + 50200);
+	assert_asks(T0 + 50300, "catalog@10");
+	ck_assert_uint_eq(follow_counts(f).lists_failing, 0);
+}
+END_TEST
+
+START_TEST(a_reset_brings_a_sweep)
+{
+	settle();
+	ck_assert_int_eq(list_came("critical", 3, T0 + 50000), INDEX_RESET);
+	assert_asks(T0 + 50000, "critical a b");
+}
+END_TEST
+
+/* One probe at a time while Consul is away, and all at once after that. */
+START_TEST(a_lost_consul_is_not_hammered)
+{
+	settle();
+	for (size_t i = 0; i < 3; i++)
+		follow_dirty(f, abc[i]);
+	assert_asks(T0 + 3000, "a b c");
+	all_came(abc, 3, FOLLOW_LOST, T0 + 3010);
+	assert_asks(T0 + 3010, "");
+	ck_assert_uint_eq(follow_counts(f).failing, 3);
+	assert_asks(T0 + 3300, "a");
+	service_came("a", FOLLOW_LOST, T0 + 3310);
+	assert_asks(T0 + 3310, "");
+	assert_asks(T0 + 10000, "b");
+	service_came("b", FOLLOW_READ, T0 + 10010);
+	assert_asks(T0 + 10010, "c a");
+	ck_assert_uint_eq(follow_counts(f).failing, 0);
+}
+END_TEST
+
+START_TEST(retry_after_is_honoured)
+{
+	settle();
+	follow_dirty(f, "a");
+	follow_dirty(f, "b");
+	assert_asks(T0 + 3000, "a b");
+	follow_done(f, take("a").target, FOLLOW_BUSY, 7000, T0 + 3000);
+	service_came("b", FOLLOW_READ, T0 + 3000);
+	follow_dirty(f, "b");
+	assert_asks(T0 + 9999, "");
+	assert_asks(T0 + 10000, "b a");
+}
+END_TEST
+
+/* One that can't be read costs nobody else. */
+START_TEST(what_cannot_be_read_has_its_own_back_off)
+{
+	unsigned tries = 0;
+	uint64_t now = T0 + 3000;
+
+	settle();
+	follow_dirty(f, "a");
+	while (now < T0 + 63000) {
+		const char *asked = ask_all(now);
+
+		if (strstr(asked, "a") == asked && *asked != '\0') {
+			service_came("a", FOLLOW_UNREADABLE, now);
+			tries++;
+		}
+		follow_dirty(f, "a");
+		follow_dirty(f, "b");
+		ask_all(now);
+		service_came("b", FOLLOW_READ, now);
+		now += 100;
+	}
+	ck_assert_uint_ge(tries, 5);
+	ck_assert_uint_le(tries, 20);
+}
+END_TEST
+
+START_TEST(the_first_snapshot_waits_for_some_time_only)
+{
+	uint64_t late = T0 + FOLLOW_PATIENCE_MS;
+
+	ask_all(T0);
+	list_came("catalog", 10, T0);
+	follow_add(f, "a");
+	follow_add(f, "b");
+	ask_all(T0);
+	service_came("a", FOLLOW_UNREADABLE, T0);
+	ck_assert(!follow_complete(f, T0));
+	ck_assert(!follow_complete(f, late));
+	service_came("b", FOLLOW_CHANGED, T0);
+	ck_assert(!follow_complete(f, T0));
+	ck_assert(follow_complete(f, late));
+	/* But it makes sure of nothing. */
+	for (uint64_t now = T0; now < T0 + 100000; now += 250) {
+		const char *asked = ask_all(now);
+
+		if (strstr(asked, "b") != NULL)
+			service_came("b", FOLLOW_READ, now);
+		if (strstr(asked, "a") == asked && *asked != '\0')
+			service_came("a", FOLLOW_UNREADABLE, now);
+	}
+	ck_assert(!follow_confirmed(f));
+	ck_assert_uint_gt(follow_counts(f).passes, 1);
+	ck_assert(!follow_counts(f).good);
+}
+END_TEST
+
+START_TEST(a_doubted_pass_makes_sure_of_nothing)
+{
+	ask_all(T0);
+	list_came("catalog", 10, T0);
+	follow_doubt(f);
+	follow_add(f, "a");
+	ask_all(T0);
+	service_came("a", FOLLOW_CHANGED, T0);
+	ask_all(T0);
+	list_came("roster", 10, T0);
+	assert_asks(T0 + 100000, "");
+	ck_assert(!follow_confirmed(f));
+	/* The resync, and once more after it. */
+	follow_resynced(f, T0 + 100000);
+	assert_asks(T0 + 100000, "a");
+	service_came("a", FOLLOW_READ, T0 + 100000);
+	assert_asks(T0 + 100000, "");
+	assert_asks(T0 + 100000 + FOLLOW_CONFIRM_MS, "a");
+	service_came("a", FOLLOW_READ, T0 + 103000);
+	assert_asks(T0 + 103000, "");
+	ck_assert(follow_confirmed(f));
+}
+END_TEST
+
+START_TEST(a_new_token_tries_all_again)
+{
+	settle();
+	list_failed("critical", T0 + 50000);
+	follow_dirty(f, "a");
+	ask_all(T0 + 50000);
+	service_came("a", FOLLOW_UNREADABLE, T0 + 50000);
+	follow_retry(f, T0 + 50001);
+	assert_asks(T0 + 50001, "critical a b");
+}
+END_TEST
+
+/* ---- who comes and goes ---- */
+
+START_TEST(the_removed_are_not_read)
+{
+	settle();
+	follow_dirty(f, "a");
+	follow_remove(f, "a");
+	follow_remove(f, "a");
+	assert_asks(T0 + 3000, "");
+	follow_dirty(f, "b");
+	assert_asks(T0 + 3000, "b");
+	follow_remove(f, "b");
+	follow_add(f, "b");
+	assert_asks(T0 + 3000, "b");
+	service_came("b", FOLLOW_CHANGED, T0 + 3000);
+	service_came("b", FOLLOW_LOST, T0 + 3000);
+	ck_assert_uint_eq(follow_counts(f).in_flight, 0);
+	ck_assert_uint_eq(follow_counts(f).services, 2);
+}
+END_TEST
+
+START_TEST(a_pass_ends_without_the_removed)
+{
+	settle();
+	follow_sweep(f, T0 + 50000);
+	assert_asks(T0 + 50000, "a b");
+	follow_remove(f, "a");
+	service_came("a", FOLLOW_READ, T0 + 50010);
+	service_came("b", FOLLOW_READ, T0 + 50010);
+	follow_remove(f, "c");
+	follow_add(f, "d");
+	assert_asks(T0 + 50010, "d");
+	ck_assert_uint_eq(follow_counts(f).passes, 2);
+	service_came("d", FOLLOW_READ, T0 + 50020);
+	assert_asks(T0 + 50020, "");
+	ck_assert_uint_eq(follow_counts(f).passes, 3);
+}
+END_TEST
+
+START_TEST(nothing_to_follow_is_complete)
+{
+	ask_all(T0);
+	ck_assert(!follow_complete(f, T0 + 1000));
+	list_came("catalog", 10, T0);
+	ck_assert(follow_complete(f, T0));
+	ask_all(T0);
+	ask_all(T0 + FOLLOW_CONFIRM_MS);
+	ck_assert_uint_gt(follow_due(f, T0 + 2 * FOLLOW_CONFIRM_MS),
+	    T0 + 2 * FOLLOW_CONFIRM_MS);
+	ck_assert(follow_confirmed(f));
+}
+END_TEST
+
+static void
+add_tests(TCase *t)
+{
+	tcase_add_checked_fixture(t, set_up, tear_down);
+	tcase_add_test(t, starts_and_makes_sure);
+	tcase_add_test(t, warnings_only_where_they_matter);
+	tcase_add_test(t, reads_what_is_dirty);
+	tcase_add_test(t, keeps_to_its_concurrency);
+	tcase_add_test(t, a_registration_brings_roster_and_sweep);
+	tcase_add_test(t, a_list_without_news_brings_nothing);
+	tcase_add_test(t, a_slow_sweep_is_seldom);
+	tcase_add_test(t, a_failed_list_starts_over);
+	tcase_add_test(t, a_reset_brings_a_sweep);
+	tcase_add_test(t, a_lost_consul_is_not_hammered);
+	tcase_add_test(t, retry_after_is_honoured);
+	tcase_add_test(t, what_cannot_be_read_has_its_own_back_off);
+	tcase_add_test(t, the_first_snapshot_waits_for_some_time_only);
+	tcase_add_test(t, a_doubted_pass_makes_sure_of_nothing);
+	tcase_add_test(t, a_new_token_tries_all_again);
+	tcase_add_test(t, the_removed_are_not_read);
+	tcase_add_test(t, a_pass_ends_without_the_removed);
+	tcase_add_test(t, nothing_to_follow_is_complete);
+}
+
+int
+main(void)
+{
+	Suite *s = suite_create("follow");
+	TCase *t = tcase_create("follow");
+	SRunner *r = srunner_create(s);
+	int failed;
+
+	add_tests(t);
+	suite_add_tcase(s, t);
+	srunner_run_all(r, CK_ENV);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
