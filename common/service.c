@@ -1,5 +1,6 @@
 #include "common/service.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -222,6 +223,22 @@ service_decode(const void *key, size_t key_len, const void *val, size_t len)
 		return NULL;
 	}
 	return s;
+}
+
+bool
+service_is_own(const struct service *s)
+{
+	char id[LIMIT_SERVICE_ID + 1];
+	int n = snprintf(id, sizeof(id), SERVICE_ID_FORMAT, s->name,
+	    s->namespace, s->pod);
+
+	if (n >= (int)sizeof(id) || strcmp(id, s->id) != 0)
+		return false;
+	for (size_t i = 0; i < s->nmeta; i++) {
+		if (strcmp(s->meta[i].key, SERVICE_MARK_KEY) == 0)
+			return strcmp(s->meta[i].val, SERVICE_MARK) == 0;
+	}
+	return false;
 }
 
 enum report_tag {

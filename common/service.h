@@ -12,6 +12,15 @@
 
 #include "common/limits.h"
 
+/*
+ * By these everybody tells our services in Consul: an ID of NAME, NAMESPACE
+ * and POD, and a mark in the meta.
+ */
+#define SERVICE_ID_PREFIX "katalog-sync_"
+#define SERVICE_ID_FORMAT SERVICE_ID_PREFIX "%s_%s_%s"
+#define SERVICE_MARK_KEY  "external-sync-source"
+#define SERVICE_MARK      "katalog-sync"
+
 enum service_status { SERVICE_PASSING, SERVICE_WARNING, SERVICE_CRITICAL };
 
 struct service_meta {
@@ -53,6 +62,11 @@ size_t service_encode(const struct service *s, void *buf, size_t cap);
  */
 struct service *service_decode(const void *key, size_t key_len, const void *val,
     size_t len);
+/*
+ * Has the ID that its name, namespace and pod make, and the mark: what has
+ * not would be written over somebody else's.
+ */
+bool service_is_own(const struct service *s);
 
 /*
  * What consul-writer tells http about one service (a set of its own, same

@@ -14,9 +14,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void
 check_one(const struct actual *a)
 {
-	size_t prefix = strlen(CONSUL_ID_PREFIX);
+	size_t prefix = strlen(SERVICE_ID_PREFIX);
 
-	if (strncmp(a->id, CONSUL_ID_PREFIX, prefix) != 0 ||
+	if (strncmp(a->id, SERVICE_ID_PREFIX, prefix) != 0 ||
 	    strlen(a->id) > LIMIT_SERVICE_ID)
 		abort();
 	if (strlen(a->name) > LIMIT_META_VALUE ||

@@ -45,6 +45,33 @@ static const struct service least = {
 
 static const struct service *const services[] = { &full, &least };
 
+/* One of ours, and what makes it none. */
+static const struct {
+	const char *id;
+	struct service_meta mark;
+	bool own;
+} owners[] = {
+	{ "katalog-sync_web_shop_web-1", { SERVICE_MARK_KEY, SERVICE_MARK },
+	    true },
+	{ "vault", { SERVICE_MARK_KEY, SERVICE_MARK }, false },
+	{ "katalog-sync_web_shop_web-2", { SERVICE_MARK_KEY, SERVICE_MARK },
+	    false },
+	{ "katalog-sync_web_shop_web-1", { SERVICE_MARK_KEY, "other" }, false },
+	{ "katalog-sync_web_shop_web-1", { "a", SERVICE_MARK }, false },
+};
+
+START_TEST(own_ones_are_told)
+{
+	struct service s = full;
+
+	s.id = owners[_i].id;
+	s.meta[1] = owners[_i].mark;
+	ck_assert(service_is_own(&s) == owners[_i].own);
+	s.nmeta = 0;
+	ck_assert(!service_is_own(&s));
+}
+END_TEST
+
 static void
 same_text(const char *a, const char *b)
 {
@@ -323,6 +350,7 @@ main(void)
 	tcase_add_loop_test(t, comes_back_the_same, 0, COUNT(services));
 	tcase_add_loop_test(t, nonsense_is_refused, 0, COUNT(spoilers));
 	tcase_add_test(t, the_key_is_the_id);
+	tcase_add_loop_test(t, own_ones_are_told, 0, COUNT(owners));
 	tcase_add_test(t, every_cut_is_refused);
 	tcase_add_test(t, every_flipped_byte_is_survived);
 	tcase_add_test(t, too_small_a_buffer);

@@ -11,9 +11,6 @@
 
 #include "common/service.h"
 
-/* Every ID that katalogd registers begins so, and so does no other. */
-#define CONSUL_ID_PREFIX "katalog-sync_"
-
 /*
  * All that a registration says besides status and output, as a hash: two
  * registrations with the same one are the same for the agent.

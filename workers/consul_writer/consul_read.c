@@ -8,8 +8,6 @@
 #include "workers/consul_writer/consul_json.h"
 #include "workers/consul_writer/definition.h"
 
-#define MARK_KEY      "external-sync-source"
-#define MARK_VALUE    "katalog-sync"
 #define NAMESPACE_KEY "external-k8s-namespace"
 #define POD_KEY       "external-k8s-pod"
 
@@ -274,7 +272,7 @@ read_one(struct json_object *service, struct json_object *checks,
 	if (!read_source(service, checks, id, &src) ||
 	    !read_def(&src, &a->def) || !read_check(&src, id, &a->state))
 		return false;
-	if (!meta_is(src.meta, MARK_KEY, MARK_VALUE))
+	if (!meta_is(src.meta, SERVICE_MARK_KEY, SERVICE_MARK))
 		a->state = ACTUAL_FOREIGN;
 	a->id = xstrdup(id);
 	a->name = clipped(service, "Service");
@@ -287,7 +285,7 @@ read_one(struct json_object *service, struct json_object *checks,
 static bool
 has_our_prefix(const char *id)
 {
-	return strncmp(id, CONSUL_ID_PREFIX, strlen(CONSUL_ID_PREFIX)) == 0 &&
+	return strncmp(id, SERVICE_ID_PREFIX, strlen(SERVICE_ID_PREFIX)) == 0 &&
 	    strlen(id) <= LIMIT_SERVICE_ID;
 }
 

@@ -46,6 +46,10 @@ on_put(const struct set_entry *e, void *arg)
 
 	if (s == NULL)
 		return false;
+	if (!service_is_own(s)) {
+		free(s);
+		return false;
+	}
 	if (c->dry_run)
 		free(s);
 	else

@@ -9,7 +9,7 @@
 /* An answer to a write is a line of text at most. */
 #define WRITE_BODY_MAX 65536
 /* Only ours: the agent does the choosing. */
-#define OURS          "%20matches%20%22%5E" CONSUL_ID_PREFIX "%22"
+#define OURS          "%20matches%20%22%5E" SERVICE_ID_PREFIX "%22"
 #define SERVICES_PATH "/v1/agent/services?filter=ID" OURS
 #define CHECKS_PATH   "/v1/agent/checks?filter=ServiceID" OURS
 

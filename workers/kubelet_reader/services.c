@@ -150,7 +150,7 @@ static const char *const own_meta[] = {
 	"external-k8s-namespace",
 	"external-k8s-pod",
 	"external-source",
-	"external-sync-source",
+	SERVICE_MARK_KEY,
 };
 
 static bool
@@ -253,7 +253,7 @@ derive_meta(struct derivation *d, struct service *s)
 	const char *rest = an.value != NULL ? an.value : "", *pair;
 
 	add_meta(s, "external-source", "kubernetes");
-	add_meta(s, "external-sync-source", "katalog-sync");
+	add_meta(s, SERVICE_MARK_KEY, SERVICE_MARK);
 	add_meta(s, "external-k8s-link", d->notices.pod);
 	add_meta(s, "external-k8s-namespace", d->pod->namespace);
 	add_meta(s, "external-k8s-pod", d->pod->name);
@@ -267,7 +267,7 @@ derive_meta(struct derivation *d, struct service *s)
 static void
 derive_fields(struct derivation *d, struct service *s)
 {
-	s->id = arena_printf(&d->arena, "katalog-sync_%s_%s_%s", s->name,
+	s->id = arena_printf(&d->arena, SERVICE_ID_FORMAT, s->name,
 	    d->pod->namespace, d->pod->name);
 	s->namespace = d->pod->namespace;
 	s->pod = d->pod->name;
