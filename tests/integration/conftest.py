@@ -4,10 +4,14 @@ import contextlib
 
 import pytest
 
+from harness.catalog import Catalog
 from harness.consul import Consul
 from harness.daemon import PROGRAM, Katalogd
+from harness.kube import Cluster
+from harness.kube_proxy import KubeProxy
 from harness.kubelet import FakeKubelet
 from harness.proxy import ConsulProxy
+from harness.space import Space, manifest
 
 
 def pytest_sessionstart(session):
@@ -56,6 +60,67 @@ def start(tmp_path, request):
                 **options,
             }
             daemon = Katalogd(tmp_path / "katalogd", env=env, **options)
+            stack.enter_context(daemon)
+            return daemon.await_ready() if wait else daemon
+
+        yield start_one
+
+
+# To Kubernetes.
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory):
+    with Cluster(tmp_path_factory.mktemp("cluster")) as running:
+        running.add_routes()
+        yield running
+
+
+@pytest.fixture(scope="session")
+def role(shared_cluster):
+    """Everything of contrib's RBAC for this direction."""
+    return manifest(shared_cluster, "rbac-to-k8s.yaml")
+
+
+@pytest.fixture
+def space(shared_cluster, role, tmp_path):
+    """A namespace of the shared cluster, for this test alone."""
+    one = Space(shared_cluster, role, tmp_path)
+    yield one
+    one.clear()
+
+
+@pytest.fixture
+def catalog(consul):
+    """The catalog of the shared agent without services."""
+    one = Catalog(consul)
+    one.wipe()
+    yield one
+    one.wipe()
+
+
+@pytest.fixture
+def kube_proxy(shared_cluster):
+    with KubeProxy(shared_cluster) as running:
+        yield running
+
+
+@pytest.fixture
+def sync(tmp_path):
+    """sync(consul, space, **options): a katalogd from there to here.
+
+    name tells several of one test apart.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def start_one(consul, space, env=None, wait=True, name="sync", **more):
+            options = {
+                "to_k8s": "true",
+                "consul_addr": getattr(consul, "address", consul),
+                **space.access(),
+                **more,
+            }
+            daemon = Katalogd(tmp_path / name, env=env, **options)
             stack.enter_context(daemon)
             return daemon.await_ready() if wait else daemon
 

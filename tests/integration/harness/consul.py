@@ -81,6 +81,7 @@ class Consul(Api):
     """consul agent -dev with ports of its own; what it says stands in log."""
 
     NODE = "consul-n1"
+    MODE = ("-dev",)
 
     def __init__(self, folder, config=None, token=None, port=None):
         super().__init__("127.0.0.1", port or free_port(), token)
@@ -94,6 +95,11 @@ class Consul(Api):
         return f"{self.host}:{self.port}"
 
     def start(self):
+        self.spawn()
+        await_for(self.has_leader, 30, f"a leader, see {self.log}")
+        return self
+
+    def spawn(self):
         binary = subprocess.run(
             [GET, "consul"], check=True, stdout=subprocess.PIPE, text=True
         ).stdout.strip()
@@ -122,13 +128,11 @@ class Consul(Api):
         path.write_text(json.dumps(config))
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [binary, "agent", "-dev", f"-config-file={path}"],
+                [binary, "agent", *self.MODE, f"-config-file={path}"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
-        await_for(self.has_leader, 30, f"a leader, see {self.log}")
-        return self
 
     def has_leader(self):
         if self.process.poll() is not None:
@@ -226,6 +230,43 @@ class Consul(Api):
         return self.put("/v1/acl/token", {"Policies": [{"Name": name}]})[
             "SecretID"
         ]
+
+
+class ConsulServer(Consul):
+    """One that keeps what it has on disk; alone, or one of several."""
+
+    MODE = ("-server",)
+
+    def __init__(self, folder, name="server", peers=1, join=()):
+        folder = pathlib.Path(folder) / name
+        folder.mkdir(parents=True)
+        self.NODE = name
+        self.serf = free_port()
+        super().__init__(
+            folder,
+            {
+                "data_dir": str(folder / "data"),
+                "bootstrap_expect": peers,
+                "retry_join": [f"127.0.0.1:{s.serf}" for s in join],
+                "performance": {"raft_multiplier": 1},
+                "ports": {"serf_lan": self.serf, "server": free_port()},
+            },
+        )
+
+
+@contextlib.contextmanager
+def three_servers(folder):
+    """A Consul of three servers."""
+    servers = []
+    with contextlib.ExitStack() as stack:
+        for number in range(3):
+            server = ConsulServer(folder, f"server-{number}", 3, servers)
+            stack.callback(server.stop)
+            server.spawn()
+            servers.append(server)
+        for server in servers:
+            await_for(server.has_leader, 30, f"a leader, see {server.log}")
+        yield servers
 
 
 class UnixConnection(http.client.HTTPConnection):

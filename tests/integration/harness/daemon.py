@@ -17,7 +17,13 @@ from .waiting import SLOWNESS, await_for, free_port
 TOP = pathlib.Path(__file__).parents[3]
 BUILD = pathlib.Path(os.environ.get("BUILDDIR", TOP / "build")).resolve()
 PROGRAM = BUILD / "katalogd"
-WORKERS = ("kubelet-reader", "consul-writer", "http")
+WORKERS = (
+    "kubelet-reader",
+    "consul-writer",
+    "consul-reader",
+    "k8s-writer",
+    "http",
+)
 SANITIZER = re.compile(r"(AddressSanitizer|LeakSanitizer|runtime error:).*")
 # The time in front and the pid behind differ from line to line.
 LOG_PREFIX = re.compile(r"^\S+Z (\w+ [\w-]+)\[\d+\]: ")

@@ -31,19 +31,31 @@ class Request:
         return bool(REFRESH.match(self.path))
 
 
+@dataclass
+class Answer:
+    """What is answered; torn: its end is missing."""
+
+    status: int
+    headers: dict
+    body: bytes
+    torn: bool = False
+
+
 class ConsulProxy:
     """Passes requests on to consul and keeps them in requests.
 
     fault(request) is asked first and may sleep; it returns None to pass the
-    request on, a status to answer with, or "cut" to close the connection.
+    request on, a status or an Answer to answer with, "cut" to close the
+    connection, or a function that makes another Answer of the real one.
     """
 
     def __init__(self, consul):
         self.consul = consul
         self.requests = []
         self.connections = 0
+        self.open = set()
         self.fault = lambda request: None
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = Server(("127.0.0.1", 0), self.handler())
         self.server.daemon_threads = True
         self.server.proxy = self
         self.thread = threading.Thread(target=self.server.serve_forever)
@@ -52,6 +64,21 @@ class ConsulProxy:
     def address(self):
         host, port = self.server.server_address
         return f"{host}:{port}"
+
+    def handler(self):
+        return Handler
+
+    def upstream(self):
+        # Longer than the longest blocking query.
+        return http.client.HTTPConnection(
+            self.consul.host, self.consul.port, timeout=700
+        )
+
+    def cut(self):
+        """Closes all connections: nobody waits for an old answer."""
+        for connection in list(self.open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     @property
     def writes(self):
@@ -83,6 +110,10 @@ class ConsulProxy:
         self.server.server_close()
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     # One segment for header and body: no waiting for delayed ACKs.
@@ -93,12 +124,11 @@ class Handler(BaseHTTPRequestHandler):
         super().setup()
         self.proxy = self.server.proxy
         self.proxy.connections += 1
-        consul = self.proxy.consul
-        self.upstream = http.client.HTTPConnection(
-            consul.host, consul.port, timeout=60
-        )
+        self.proxy.open.add(self.connection)
+        self.upstream = self.proxy.upstream()
 
     def finish(self):
+        self.proxy.open.discard(self.connection)
         self.upstream.close()
         with contextlib.suppress(OSError):
             super().finish()
@@ -118,13 +148,15 @@ class Handler(BaseHTTPRequestHandler):
         if verdict == "cut":
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
-        elif verdict:
-            request.status = verdict
-            self.reply(verdict, [], b"the test says so")
+        elif isinstance(verdict, int):
+            said = Answer(verdict, {}, b"the test says so")
+            self.reply(request, said)
+        elif isinstance(verdict, Answer):
+            self.reply(request, verdict)
         else:
-            self.pass_on(request, data)
+            self.pass_on(request, data, verdict)
 
-    def pass_on(self, request, data):
+    def pass_on(self, request, data, change=None):
         headers = {
             key: value
             for key, value in self.headers.items()
@@ -136,27 +168,31 @@ class Handler(BaseHTTPRequestHandler):
             body = answer.read()
         except (OSError, http.client.HTTPException):
             self.upstream.close()
-            request.status = 502
-            self.reply(502, [], b"consul is away")
+            self.reply(request, Answer(502, {}, b"the peer is away"))
             return
-        request.status = answer.status
-        self.reply(answer.status, answer.getheaders(), body)
+        said = Answer(answer.status, dict(answer.getheaders()), body)
+        self.reply(request, change(said) if change else said)
 
-    def reply(self, status, headers, body):
-        self.send_response_only(status)
-        for key, value in headers:
+    def reply(self, request, answer):
+        request.status = answer.status
+        self.send_response_only(answer.status)
+        for key, value in answer.headers.items():
             if key.lower() not in (
                 "content-length",
                 "transfer-encoding",
                 "connection",
             ):
                 self.send_header(key, value)
-        self.send_header("Content-Length", str(len(body)))
+        length = len(answer.body) + (100 if answer.torn else 0)
+        self.send_header("Content-Length", str(length))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(answer.body)
         self.wfile.flush()
+        if answer.torn:
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
 
-    do_GET = do_PUT = do_POST = do_DELETE = forward
+    do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = forward
 
     def log_message(self, *_):
         pass

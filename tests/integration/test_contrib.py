@@ -1,0 +1,136 @@
+"""contrib/kubernetes, as the apiserver and the sandbox see it."""
+
+import json
+
+import pytest
+
+from harness import pods as P
+from harness.daemon import PROGRAM, run
+from harness.space import MANIFESTS, manifest
+from harness.waiting import await_for
+
+MANIFEST_NAMES = sorted(path.name for path in MANIFESTS.glob("*.yaml"))
+# The namespace that they name.
+NAMESPACE = "network"
+
+
+@pytest.fixture(scope="module")
+def cluster(shared_cluster):
+    shared_cluster.create(
+        "namespaces",
+        None,
+        {
+            "metadata": {
+                "name": NAMESPACE,
+                "labels": {"pod-security.kubernetes.io/warn": "restricted"},
+            }
+        },
+    )
+    return shared_cluster
+
+
+def dry_run(cluster, *arguments, stdin=None):
+    return cluster.kubectl(
+        *("apply", "--dry-run=server", "--validate=strict"),
+        *arguments,
+        stdin=stdin,
+    )
+
+
+@pytest.mark.parametrize("name", MANIFEST_NAMES)
+def test_manifest_is_accepted(name, cluster):
+    done = dry_run(cluster, f"--filename={MANIFESTS / name}")
+    assert done.returncode == 0, done.stderr
+    objects = manifest(cluster, name)
+    assert done.stdout.count("(server dry run)") == len(objects)
+
+
+def test_deployment_is_restricted(cluster):
+    """As the Pod Security Standard of that name wants it."""
+    path = MANIFESTS / "deployment-to-k8s.yaml"
+    done = dry_run(cluster, f"--filename={path}")
+    assert "PodSecurity" not in done.stderr
+    # The daemon sets are not, and the apiserver would say so.
+    path = MANIFESTS / "daemonset-to-consul.yaml"
+    assert "PodSecurity" in dry_run(cluster, f"--filename={path}").stderr
+
+
+def test_bad_manifest_is_refused(cluster):
+    """What the tests above see is checked at all."""
+    bad = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "x", "namespace": NAMESPACE},
+        "nonsense": 1,
+    }
+    done = dry_run(cluster, "--filename=-", stdin=json.dumps(bad))
+    assert done.returncode != 0
+    assert "nonsense" in done.stderr
+
+
+def container_of(cluster, name):
+    (pod,) = [
+        item["spec"]["template"]["spec"]
+        for item in manifest(cluster, name)
+        if item["kind"] in ("DaemonSet", "Deployment")
+    ]
+    (container,) = pod["containers"]
+    return container
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in MANIFEST_NAMES if not n.startswith("rbac")]
+)
+def test_arguments_are_known(name, cluster, tmp_path):
+    """katalogd -n takes them, with the variables of a pod."""
+    container = container_of(cluster, name)
+    values = {"NAMESPACE": "network", "HOST_IP": "10.0.0.1"}
+    env = {}
+    for variable in container["env"]:
+        text = variable.get("value", values.get(variable["name"], "x"))
+        for key, value in values.items():
+            text = text.replace(f"$({key})", value)
+        env[variable["name"]] = text
+    if "--to-k8s" in container["args"]:
+        env["KUBERNETES_SERVICE_HOST"] = "10.0.0.1"
+        env["KUBERNETES_SERVICE_PORT"] = "443"
+    arguments = [a.replace("$(NAMESPACE)", "n") for a in container["args"]]
+    done = run("-n", "--config=/dev/null", *arguments, env=env)
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stderr
+
+
+def confined(tmp_path, context):
+    """A program that runs katalogd as that securityContext would."""
+    add = context["capabilities"].get("add", [])
+    capabilities = ",".join(f"+{name.lower()}" for name in add)
+    wanted = f"-all,{capabilities}" if add else "-all"
+    user = context.get("runAsUser", 60610)
+    program = tmp_path / "confined"
+    program.write_text(
+        "#!/bin/sh\n"
+        f"exec setpriv --no-new-privs --bounding-set={wanted} "
+        f"--inh-caps=-all --reuid={user} --regid={user} --clear-groups "
+        f'{PROGRAM} "$@"\n'
+    )
+    program.chmod(0o755)
+    return program
+
+
+def test_daemonset_context_fits_the_sandbox(
+    cluster, start, kubelet, consul, tmp_path
+):
+    """With those capabilities alone, all layers are there and it works."""
+    container = container_of(cluster, "daemonset-to-consul.yaml")
+    kubelet.put(P.web_pod())
+    free = start(kubelet, consul)
+    layers = {w["name"]: w["sandbox"] for w in free.status()["workers"]}
+    free.stop()
+    daemon = start(
+        kubelet,
+        consul,
+        program=confined(tmp_path, container["securityContext"]),
+    )
+    await_for(lambda: len(consul.statuses()) == 1)
+    workers = daemon.status()["workers"]
+    assert {w["name"]: w["sandbox"] for w in workers} == layers
