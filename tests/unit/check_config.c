@@ -1118,8 +1118,11 @@ START_TEST(help_is_narrow_and_whole)
 		ck_assert_ptr_nonnull(strstr(text, needle));
 	}
 	rest = text;
+	/* A path of this build may be longer than a line: it stands alone. */
 	while ((line = strsep(&rest, "\n")) != NULL)
-		ck_assert_msg(strlen(line) < 80, "%s", line);
+		ck_assert_msg(strlen(line) < 80 ||
+			strchr(line + strspn(line, " "), ' ') == NULL,
+		    "%s", line);
 	free(text);
 }
 END_TEST
