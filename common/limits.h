@@ -47,15 +47,17 @@
  * 512 bytes (agent/structs). The rest is ours, so that an item fits a packet.
  */
 #define LIMIT_SERVICES_PER_POD 64
-#define LIMIT_SERVICE_NAME     255
-#define LIMIT_SERVICE_ID       600
-#define LIMIT_TAGS             64
-#define LIMIT_TAG              255
-#define LIMIT_META             64
-#define LIMIT_META_KEY         128
-#define LIMIT_META_VALUE       512
-#define LIMIT_NOTES            4096
-#define LIMIT_ADDRESS          64
+/* Of a list: while it takes another's place, a set holds both for a moment. */
+#define LIMIT_SERVICES     (LIMIT_SET_ENTRIES / 2)
+#define LIMIT_SERVICE_NAME 255
+#define LIMIT_SERVICE_ID   600
+#define LIMIT_TAGS         64
+#define LIMIT_TAG          255
+#define LIMIT_META         64
+#define LIMIT_META_KEY     128
+#define LIMIT_META_VALUE   512
+#define LIMIT_NOTES        4096
+#define LIMIT_ADDRESS      64
 
 /*
  * Consul's answer to one request. Go's decoder, and so an agent, takes 10,000

@@ -620,6 +620,50 @@ START_TEST(any_history_leads_to_the_same)
 }
 END_TEST
 
+/* That many pods, each of as many services as one may have. */
+static struct text
+crowd(size_t pods)
+{
+	struct text t;
+	FILE *out = open_memstream(&t.s, &t.len);
+
+	ck_assert_ptr_nonnull(out);
+	fputs("{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"items\":[", out);
+	for (size_t i = 0; i < pods; i++) {
+		fprintf(out,
+		    "%s{\"metadata\":{\"namespace\":\"default\",\"name\":\"p%"
+		    "zu\","
+		    "\"uid\":\"u%zu\",\"annotations\":{\"" A
+		    "service-port\":\"1\",\"" A "service-names\":\"s",
+		    i > 0 ? "," : "", i, i);
+		for (int n = 1; n < LIMIT_SERVICES_PER_POD; n++)
+			fprintf(out, ",s%d", n);
+		fputs("\"}},\"spec\":{\"nodeName\":\"n1\"},\"status\":{"
+		      "\"phase\":\"Running\",\"podIP\":\"10.0.0.1\"}}",
+		    out);
+	}
+	fputs("]}", out);
+	ck_assert_int_eq(fclose(out), 0);
+	return t;
+}
+
+START_TEST(a_list_has_a_limit_of_services)
+{
+	struct shell *sh = shell_new("n1", false);
+	size_t most = LIMIT_SERVICES / LIMIT_SERVICES_PER_POD;
+
+	for (size_t more = 0; more < 2; more++) {
+		struct text t = crowd(most + more);
+
+		ck_assert_msg(read_text(sh, t.s, t.len) == (more == 0), "%s",
+		    sh->refusal.why);
+		text_free(&t);
+	}
+	ck_assert_ptr_nonnull(strstr(sh->refusal.why, "too many services"));
+	shell_free(sh);
+}
+END_TEST
+
 static TCase *
 cases(void)
 {
@@ -639,6 +683,7 @@ cases(void)
 	    COUNT(refusals));
 	tcase_add_loop_test(t, nodes_of_the_first_list, 0, COUNT(nodes));
 	tcase_add_test(t, a_node_is_learned_from_a_list_that_counts);
+	tcase_add_test(t, a_list_has_a_limit_of_services);
 	tcase_add_loop_test(t, any_history_leads_to_the_same, 0, 5);
 	return t;
 }

@@ -60,6 +60,7 @@ struct podlist {
 	struct entries reading; /* the one that is read */
 	struct guard_list list; /* of the latter */
 	struct podlist_stats stats; /* of the latter */
+	size_t services; /* of the latter */
 	uint64_t read; /* number of the read */
 	size_t ours; /* of the list that counts */
 	uint64_t interval_ms;
@@ -172,6 +173,7 @@ podlist_begin(struct podlist *l)
 	l->read++;
 	l->list = (struct guard_list){ .pods = 0 };
 	l->stats = (struct podlist_stats){ .parsed = 0 };
+	l->services = 0;
 	l->reading_node[0] = '\0';
 }
 
@@ -182,7 +184,14 @@ add_digest(struct digest *d, XXH128_hash_t h)
 	d->high += h.high64;
 }
 
-static void
+static bool
+refuse_pod(struct podlist *l, const struct pod *pod, const char *why)
+{
+	refuse(l->refusal, "%s", why);
+	return refusal_at(l->refusal, "pod %s/%s", pod->namespace, pod->name);
+}
+
+static bool
 count_entry(struct podlist *l, struct entry *e)
 {
 	e->seen = l->read;
@@ -190,16 +199,12 @@ count_entry(struct podlist *l, struct entry *e)
 	l->list.pods++;
 	add_digest(&l->list.all, e->identity);
 	if (!e->pod->ours)
-		return;
+		return true;
 	l->list.ours++;
 	add_digest(&l->list.our, e->identity);
-}
-
-static bool
-refuse_pod(struct podlist *l, const struct pod *pod, const char *why)
-{
-	refuse(l->refusal, "%s", why);
-	return refusal_at(l->refusal, "pod %s/%s", pod->namespace, pod->name);
+	l->services += e->pod->nservices;
+	return l->services <= LIMIT_SERVICES ||
+	    refuse_pod(l, e->pod, "too many services in the list with it");
 }
 
 static bool
@@ -245,8 +250,7 @@ add_fresh(struct podlist *l, const struct split_pod *sp)
 	}
 	if (pod->ours)
 		l->stats.ours_changed = true;
-	count_entry(l, entry_new(l, sp, pod));
-	return true;
+	return count_entry(l, entry_new(l, sp, pod));
 }
 
 bool
@@ -259,8 +263,7 @@ podlist_add(struct podlist *l, const struct split_pod *sp)
 	if (e->seen == l->read)
 		return refuse_pod(l, e->pod, "it stands in the list twice");
 	l->stats.same++;
-	count_entry(l, e);
-	return true;
+	return count_entry(l, e);
 }
 
 static int
