@@ -1,0 +1,99 @@
+#include "workers/k8s_writer/reply.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The part of the apiserver's text that is passed on. */
+#define SAID_MAX 300
+
+void
+reply_read(struct reply *r, const char *error, long status,
+    uint64_t retry_after_ms, const char *body, size_t len)
+{
+	*r = (struct reply){ .error = error,
+		.status = error == NULL ? status : 0,
+		.retry_after_ms = retry_after_ms };
+	if (error != NULL || (status >= 200 && status < 300))
+		return;
+	kube_json_status(body, len, &r->said);
+	if (r->said.retry_after_ms > r->retry_after_ms)
+		r->retry_after_ms = r->said.retry_after_ms;
+}
+
+enum plan_result
+reply_result(const struct reply *r)
+{
+	if (r->error != NULL)
+		return PLAN_LOST;
+	if (r->status >= 200 && r->status < 300)
+		return PLAN_DONE;
+	switch (r->status) {
+	case 401:
+	case 403:
+		return PLAN_DENIED;
+	case 404:
+		return PLAN_GONE;
+	case 409:
+		return PLAN_CONFLICT;
+	case 429:
+	case 503:
+		return PLAN_BUSY;
+	default:
+		break;
+	}
+	return r->status >= 400 && r->status < 500 ? PLAN_REFUSED : PLAN_BROKEN;
+}
+
+/* Bytes, clipped between two UTF-8 characters. */
+static int
+clipped(const char *s)
+{
+	size_t n = strlen(s);
+
+	if (n > SAID_MAX) {
+		n = SAID_MAX;
+		while (n > 0 && ((unsigned char)s[n] & 0xc0) == 0x80)
+			n--;
+	}
+	return (int)n;
+}
+
+/* A quota, or a namespace that is being deleted, is a 403 too. */
+static bool
+is_rbac(const struct reply *r)
+{
+	return r->status == 403 && strstr(r->said.message, " cannot ") != NULL;
+}
+
+static void
+hint(const struct reply *r, const struct reply_about *about, char *buf,
+    size_t cap)
+{
+	buf[0] = '\0';
+	if (r->status == 401)
+		snprintf(buf, cap,
+		    "; katalogd's token or certificate is not good, or no "
+		    "longer");
+	else if (is_rbac(r))
+		snprintf(buf, cap,
+		    "; katalogd's account needs the verb %s on %s in the "
+		    "namespace %s",
+		    about->verb, about->resource, about->namespace);
+}
+
+void
+reply_text(const struct reply *r, const struct reply_about *about,
+    char text[LIMIT_TEXT])
+{
+	const char *said = r->said.message;
+	char more[160];
+
+	if (r->error != NULL) {
+		snprintf(text, LIMIT_TEXT, "%s", r->error);
+		return;
+	}
+	hint(r, about, more, sizeof(more));
+	snprintf(text, LIMIT_TEXT, "HTTP %ld%s%.*s%s", r->status,
+	    *said == '\0' ? "" : ": ", clipped(said), said, more);
+}

@@ -1,0 +1,196 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "workers/k8s_writer/writer_inside.h"
+
+/* An object as it is then, with what others put into it. */
+#define WRITE_BODY_MAX LIMIT_POD
+
+static const struct op_def {
+	enum metric metric;
+	const char *verb;
+} ops[PLAN_OPS] = {
+	[PLAN_APPLY] = { M_K8S_APPLY, "patch" },
+	[PLAN_REPAIR] = { M_K8S_REPAIR, "patch" },
+	[PLAN_DELETE] = { M_K8S_DELETE, "delete" },
+};
+
+/* For the figures; PLAN_DONE counts nothing. */
+static const enum metric error_metrics[PLAN_RESULTS] = {
+	[PLAN_GONE] = M_K8S_ERR_HTTP,
+	[PLAN_CONFLICT] = M_K8S_ERR_CONFLICT,
+	[PLAN_LOST] = M_K8S_ERR_CONNECT,
+	[PLAN_BUSY] = M_K8S_ERR_HTTP,
+	[PLAN_REFUSED] = M_K8S_ERR_HTTP,
+	[PLAN_DENIED] = M_K8S_ERR_DENIED,
+	[PLAN_BROKEN] = M_K8S_ERR_HTTP,
+};
+
+void
+take_reply(struct writer *w, struct reply *r, const struct http_response *from)
+{
+	enum plan_result res;
+
+	reply_read(r, from->error, from->status, from->retry_after_ms,
+	    from->body, from->body_len);
+	res = reply_result(r);
+	metric_add(w->conf.metrics, M_K8S_BYTES, from->bytes);
+	if (res == PLAN_DONE)
+		return;
+	metric_inc(w->conf.metrics, error_metrics[res]);
+	metric_inc(w->conf.metrics, M_K8S_ERRORS);
+}
+
+struct http_request *
+request(struct writer *w, struct http_request_conf *conf, const char *path)
+{
+	struct http_request *r;
+	char *whole;
+
+	if (asprintf(&whole, "%s%s", w->conf.prefix, path) < 0)
+		fatalx("kubernetes: out of memory for a path");
+	conf->path = whole;
+	r = http_client_request(w->conf.client, conf);
+	free(whole);
+	return r;
+}
+
+/* ---- writes ---- */
+
+static void
+write_free(struct write *wr)
+{
+	TAILQ_REMOVE(&wr->w->writes, wr, link);
+	wr->w->nwrites--;
+	free(wr);
+}
+
+/* Of what was deleted at once there is nothing to be seen. */
+static bool
+read_object(const struct write *wr, const struct http_response *r,
+    struct kube_object *got, const char **why)
+{
+	*why = kube_json_object(&wr->w->conf.objects, wr->kind, r->body,
+	    r->body_len, got);
+	if (wr->op != PLAN_DELETE)
+		return *why == NULL;
+	if (*why == NULL && got->leaving)
+		return true;
+	if (*why == NULL)
+		kube_object_clear(got);
+	*why = NULL;
+	return false;
+}
+
+static void
+explain(const struct write *wr, const struct reply *r, const char *why,
+    char text[LIMIT_TEXT])
+{
+	struct reply_about about = {
+		.verb = ops[wr->op].verb,
+		.resource = kube_kind_plural(wr->kind),
+		.namespace = wr->w->conf.objects.namespace,
+	};
+
+	if (why != NULL)
+		snprintf(text, LIMIT_TEXT, "an answer that is not readable: %s",
+		    why);
+	else
+		reply_text(r, &about, text);
+}
+
+static void
+settle(struct write *wr, const struct reply *r, struct kube_object *got,
+    const char *why)
+{
+	enum plan_result res = why != NULL ? PLAN_BROKEN : reply_result(r);
+	struct writer *w = wr->w;
+	char text[LIMIT_TEXT] = "";
+	bool news;
+
+	if (res != PLAN_DONE)
+		explain(wr, r, why, text);
+	if (res == PLAN_DONE)
+		say_written(w, wr);
+	news = plan_done(w->plan, wr->item, res, got, text, r->retry_after_ms,
+	    clock_ms());
+	if (res != PLAN_DONE)
+		say_failed(w, wr, res, r, text, news);
+}
+
+static void
+on_written(const struct http_response *r, void *arg)
+{
+	struct write *wr = arg;
+	struct writer *w = wr->w;
+	struct kube_object got;
+	struct reply reply;
+	const char *why = NULL;
+	bool seen = false;
+
+	take_reply(w, &reply, r);
+	metric_observe_ms(w->conf.metrics, M_K8S_LATENCY, r->took_ms);
+	if (reply_result(&reply) == PLAN_DONE)
+		seen = read_object(wr, r, &got, &why);
+	if (why != NULL)
+		metric_inc(w->conf.metrics, M_K8S_ERR_BODY);
+	settle(wr, &reply, seen ? &got : NULL, why);
+	write_free(wr);
+	pump(w);
+}
+
+static void
+write_start(struct writer *w, const struct plan_action *a)
+{
+	struct write *wr = xcalloc(1, sizeof(*wr));
+	struct http_request_conf conf = {
+		.method = a->method,
+		.content_type = a->content_type,
+		.body = a->body,
+		.body_len = strlen(a->body),
+		.timeout_ms = w->conf.timeout_ms,
+		.max_body = WRITE_BODY_MAX,
+		.done = on_written,
+		.arg = wr,
+	};
+
+	wr->w = w;
+	wr->item = a->item;
+	wr->op = a->op;
+	wr->kind = a->kind;
+	wr->name = a->name;
+	TAILQ_INSERT_TAIL(&w->writes, wr, link);
+	w->nwrites++;
+	metric_inc(w->conf.metrics, ops[a->op].metric);
+	wr->request = request(w, &conf, a->path);
+	free(a->body);
+}
+
+void
+start_writes(struct writer *w, uint64_t now)
+{
+	struct plan_action a;
+
+	while (w->nwrites < w->conf.concurrency &&
+	    lease_may_write(&w->leader.lease, clock_ms()) &&
+	    plan_next(w->plan, now, &a)) {
+		pass_begin(w, now);
+		write_start(w, &a);
+	}
+}
+
+void
+cancel_writes(struct writer *w, uint64_t now)
+{
+	struct write *wr;
+
+	while ((wr = TAILQ_FIRST(&w->writes)) != NULL) {
+		http_request_cancel(wr->request);
+		plan_done(w->plan, wr->item, PLAN_LOST, NULL,
+		    "cancelled: this copy may not write any more", 0, now);
+		w->pass.failed = true;
+		write_free(wr);
+	}
+}

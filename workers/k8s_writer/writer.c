@@ -1,0 +1,292 @@
+#include "workers/k8s_writer/writer.h"
+
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "workers/k8s_writer/writer_inside.h"
+
+/* What is under way at SIGTERM, and giving the Lease back, has so long. */
+#define STOP_MS 2000
+/* evtimer's: far enough to be never. */
+#define LONG_MS (3600 * 1000ULL)
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	pump(arg);
+}
+
+static void
+set_timer(struct event *timer, uint64_t ms)
+{
+	struct timeval tv = { .tv_sec = (time_t)(ms / 1000),
+		.tv_usec = (suseconds_t)(ms % 1000 * 1000) };
+
+	evtimer_add(timer, &tv);
+}
+
+void
+kick(struct writer *w)
+{
+	if (w->started)
+		set_timer(w->timer, 0);
+}
+
+static uint64_t
+least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* When pump() has something to do without an event. */
+static uint64_t
+next_due(struct writer *w, uint64_t now)
+{
+	uint64_t at = lease_due(&w->leader.lease, now);
+
+	for (int i = 0; i < KUBE_KINDS; i++)
+		at = least(at, follower_due(&w->followers[i], now));
+	if (w->leader.led && w->nwrites < w->conf.concurrency)
+		at = least(at, plan_due(w->plan, now));
+	return at;
+}
+
+static void
+arm(struct writer *w, uint64_t now)
+{
+	uint64_t next = next_due(w, now);
+
+	set_timer(w->timer, next > now ? least(next - now, LONG_MS) : 0);
+}
+
+static void
+cancel_reads(struct writer *w)
+{
+	for (int i = 0; i < KUBE_KINDS; i++)
+		follower_cancel(&w->followers[i]);
+}
+
+static void
+stopped(struct writer *w)
+{
+	evtimer_del(w->timer);
+	evtimer_del(w->stop_timer);
+	w->conf.stopped(w->conf.arg);
+}
+
+/* First the writes end, then the Lease is given back. */
+static void
+pump_stopping(struct writer *w, uint64_t now)
+{
+	if (w->nwrites > 0)
+		return;
+	if (!w->released) {
+		w->released = true;
+		lease_release(&w->leader.lease, now);
+	}
+	leader_start(w, now);
+	if (lease_released(&w->leader.lease))
+		stopped(w);
+}
+
+/* What came since is wanted. */
+static void
+settle(struct writer *w)
+{
+	if (w->complete)
+		desire_settle(w->desire);
+}
+
+void
+pump(struct writer *w)
+{
+	uint64_t now = clock_ms();
+
+	if (!w->started)
+		return;
+	if (w->stopping) {
+		pump_stopping(w, now);
+		return;
+	}
+	settle(w);
+	leader_start(w, now);
+	for (int i = 0; i < KUBE_KINDS; i++)
+		follower_start(&w->followers[i], now);
+	start_writes(w, now);
+	pass_end(w, now);
+	tell(w, now);
+	arm(w, now);
+}
+
+static void
+on_stop_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct writer *w = arg;
+
+	(void)fd;
+	(void)what;
+	log_warnx("kubernetes: at the end, %s",
+	    w->nwrites > 0 ? "writes were still under way"
+			   : "the Lease could not be given back: other copies "
+			     "wait until it expires");
+	cancel_writes(w, clock_ms());
+	leader_cancel(&w->leader);
+	stopped(w);
+}
+
+/* ---- what is wanted ---- */
+
+static void
+on_want(struct wanted *wanted, void *arg)
+{
+	struct writer *w = arg;
+
+	plan_want(w->plan, wanted, clock_ms());
+}
+
+static void
+on_drop(const char *name, void *arg)
+{
+	struct writer *w = arg;
+
+	plan_drop(w->plan, name, clock_ms());
+}
+
+static void
+on_collision(const struct names_collision *c, void *arg)
+{
+	(void)arg;
+	say_collision(c);
+}
+
+bool
+writer_put(struct writer *w, const void *key, size_t key_len, const void *val,
+    size_t len)
+{
+	kick(w);
+	return desire_put(w->desire, key, key_len, val, len);
+}
+
+void
+writer_del(struct writer *w, const void *key, size_t key_len)
+{
+	desire_del(w->desire, key, key_len);
+	kick(w);
+}
+
+void
+writer_synced(struct writer *w, bool new_epoch)
+{
+	w->complete = true;
+	settle(w);
+	plan_synced(w->plan, new_epoch, clock_ms());
+	kick(w);
+}
+
+void
+writer_fresh(struct writer *w, uint64_t read_at, bool confirmed)
+{
+	settle(w);
+	plan_fresh(w->plan, read_at, confirmed, clock_ms());
+	kick(w);
+}
+
+/* As for a cluster that has none of it. */
+char *
+writer_manifest(struct writer *w)
+{
+	for (int i = 0; i < KUBE_KINDS; i++) {
+		plan_list_begin(w->plan, (enum kube_kind)i);
+		plan_list_end(w->plan, (enum kube_kind)i, clock_ms());
+	}
+	return plan_manifest(w->plan);
+}
+
+/* ---- its life ---- */
+
+static void
+make_plan(struct writer *w)
+{
+	struct plan_conf plan = {
+		.objects = &w->conf.objects,
+		.max_delete = w->conf.max_delete,
+		.report = w->conf.report,
+		.gone = w->conf.gone,
+		.arg = w->conf.arg,
+	};
+	struct desire_conf desire = {
+		.objects = &w->conf.objects,
+		.want = on_want,
+		.drop = on_drop,
+		.collision = on_collision,
+		.arg = w,
+	};
+
+	w->plan = plan_new(&plan);
+	w->desire = desire_new(&desire);
+}
+
+struct writer *
+writer_new(const struct writer_conf *conf)
+{
+	struct writer *w = xcalloc(1, sizeof(*w));
+
+	w->conf = *conf;
+	TAILQ_INIT(&w->writes);
+	make_plan(w);
+	for (int i = 0; i < KUBE_KINDS; i++)
+		follower_init(&w->followers[i], w, (enum kube_kind)i);
+	leader_init(&w->leader, w);
+	w->timer = evtimer_new(conf->base, on_timer, w);
+	w->stop_timer = evtimer_new(conf->base, on_stop_timer, w);
+	if (w->timer == NULL || w->stop_timer == NULL)
+		fatalx("kubernetes: no timer");
+	return w;
+}
+
+void
+writer_free(struct writer *w)
+{
+	if (w == NULL)
+		return;
+	cancel_reads(w);
+	cancel_writes(w, clock_ms());
+	leader_cancel(&w->leader);
+	event_free(w->timer);
+	event_free(w->stop_timer);
+	desire_free(w->desire);
+	plan_free(w->plan);
+	free(w);
+}
+
+void
+writer_start(struct writer *w)
+{
+	w->started = true;
+	kick(w);
+}
+
+void
+writer_retry(struct writer *w)
+{
+	uint64_t now = clock_ms();
+
+	plan_retry(w->plan, now);
+	for (int i = 0; i < KUBE_KINDS; i++)
+		if (w->followers[i].request == NULL)
+			watch_retry(&w->followers[i].watch, now);
+	kick(w);
+}
+
+void
+writer_stop(struct writer *w)
+{
+	if (w->stopping)
+		return;
+	w->stopping = true;
+	cancel_reads(w);
+	set_timer(w->stop_timer, STOP_MS);
+	set_timer(w->timer, 0);
+}

@@ -1,0 +1,142 @@
+/*
+ * The inside of writer.h: writer.c has the loop, follower.c the lists and
+ * watches, leader.c the Lease, requests.c the writes, voice.c what is said and
+ * counted.
+ */
+#ifndef WRITER_INSIDE_H
+#define WRITER_INSIDE_H
+
+#include <bsd/sys/queue.h>
+
+#include "common/log.h"
+#include "workers/k8s_writer/desire.h"
+#include "workers/k8s_writer/lease.h"
+#include "workers/k8s_writer/lines.h"
+#include "workers/k8s_writer/plan.h"
+#include "workers/k8s_writer/reply.h"
+#include "workers/k8s_writer/watch.h"
+#include "workers/k8s_writer/writer.h"
+#include "workers/outage.h"
+
+#define PLAN_OPS (PLAN_DELETE + 1)
+
+struct write {
+	TAILQ_ENTRY(write) link;
+	struct writer *w;
+	struct plan_item *item;
+	enum plan_op op;
+	enum kube_kind kind;
+	struct http_request *request;
+	const char *name; /* the plan's, until plan_done() */
+};
+
+/* One kind of objects that is followed. */
+struct follower {
+	struct writer *w;
+	struct watch watch;
+	struct lines lines;
+	struct http_request *request; /* NULL: none under way */
+	bool stopped; /* by an event that ends the watch */
+	bool on; /* the kind is of interest */
+};
+
+struct leader {
+	struct lease lease;
+	struct http_request *request;
+	bool led; /* when it was looked at last */
+	char holder[KUBE_TEXT]; /* as said last */
+};
+
+/* A batch of writes, from the first to the last: for log and figures. */
+struct pass {
+	bool on;
+	bool failed;
+	uint64_t since;
+	unsigned done[PLAN_OPS];
+};
+
+/* Whose requests fail, as bits. */
+#define TROUBLE_KIND(kind) (1U << (kind))
+#define TROUBLE_LEASE      (1U << KUBE_KINDS)
+#define TROUBLE_WRITES     (2U << KUBE_KINDS)
+
+struct writer {
+	struct writer_conf conf;
+	struct plan *plan;
+	struct desire *desire;
+	struct follower followers[KUBE_KINDS];
+	struct leader leader;
+	struct event *timer; /* pump() */
+	struct event *stop_timer;
+	TAILQ_HEAD(, write) writes;
+	unsigned nwrites;
+	struct pass pass;
+	bool started;
+	bool stopping;
+	bool released; /* the Lease, or that was begun */
+	bool complete; /* a snapshot came */
+	bool synced;
+
+	unsigned trouble; /* TROUBLE_* */
+	char trouble_text[LIMIT_TEXT]; /* the last one */
+	struct outage outage; /* what was said of it */
+	char denied[LIMIT_TEXT]; /* the first of the writes' */
+	struct outage denials;
+	struct log_once said_held;
+};
+
+/* ---- writer.c ---- */
+
+/* Starts what may start now, says how it goes, arms the timer. */
+void pump(struct writer *w);
+/* pump() soon: once, however often it is asked for. */
+void kick(struct writer *w);
+
+/* ---- follower.c ---- */
+
+void follower_init(struct follower *f, struct writer *w, enum kube_kind kind);
+void follower_start(struct follower *f, uint64_t now);
+/* When follower_start() has something to do without an event. */
+uint64_t follower_due(const struct follower *f, uint64_t now);
+void follower_cancel(struct follower *f);
+
+/* ---- leader.c ---- */
+
+void leader_init(struct leader *l, struct writer *w);
+/* Also tells the plan whether this copy leads. */
+void leader_start(struct writer *w, uint64_t now);
+void leader_cancel(struct leader *l);
+
+/* ---- requests.c ---- */
+
+struct http_request *request(struct writer *w, struct http_request_conf *conf,
+    const char *path);
+/* Reads and counts an answer to a request for that verb on that resource. */
+void take_reply(struct writer *w, struct reply *r,
+    const struct http_response *from);
+void start_writes(struct writer *w, uint64_t now);
+/* Whether they were done is not known then. */
+void cancel_writes(struct writer *w, uint64_t now);
+
+/* ---- voice.c ---- */
+
+/* The cluster as a whole does not do as it should; and it does again. */
+void say_trouble(struct writer *w, unsigned whose, const struct reply *r,
+    const char *verb, const char *resource);
+void say_broken(struct writer *w, unsigned whose, const char *verb,
+    const char *resource, const char *why);
+void say_no_trouble(struct writer *w, unsigned whose);
+void say_absent(struct writer *w, enum kube_kind kind);
+void say_leads(struct writer *w, bool leads);
+/* The end of a write; news: it failed otherwise than last time. */
+void say_written(struct writer *w, const struct write *wr);
+void say_failed(struct writer *w, const struct write *wr, enum plan_result res,
+    const struct reply *r, const char *text, bool news);
+void say_collision(const struct names_collision *c);
+/* Health, figures, and conditions that began or ended. */
+void tell(struct writer *w, uint64_t now);
+void pass_begin(struct writer *w, uint64_t now);
+/* If nothing is under way any more. */
+void pass_end(struct writer *w, uint64_t now);
+
+#endif
