@@ -52,16 +52,6 @@ annotation_notice(struct notices *n, const struct annotation *an,
 	notice(n, "annotation %.128s \"%.128s\": %s", an->name, value, text);
 }
 
-void
-notices_free(struct notices *n)
-{
-	for (size_t i = 0; i < n->n; i++)
-		free(n->lines[i]);
-	free(n->lines);
-	n->lines = NULL;
-	n->n = 0;
-}
-
 bool
 annotations_check(json_object *all, struct refusal *r)
 {

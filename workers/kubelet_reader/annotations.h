@@ -16,7 +16,7 @@
 /* As many notices are kept for one pod. */
 #define NOTICES_MAX 128
 
-/* Lines for the log, each once. */
+/* Lines for the log, each once; in the end they are the pod's (pods.h). */
 struct notices {
 	const char *pod; /* "namespace/name" */
 	char **lines;
@@ -26,7 +26,6 @@ struct notices {
 /* Adds "pod NAMESPACE/NAME: ...". */
 void notice(struct notices *n, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-void notices_free(struct notices *n);
 
 struct annotations {
 	json_object *all; /* may be NULL */
