@@ -11,6 +11,7 @@ from harness.tls import Authority
 from harness.waiting import await_for, holds_for
 
 WEB = P.service_id(P.web_pod())
+FIRST, SECOND = "bearer-e9f1", "bearer-07ac"
 PASSING = {WEB: "passing"}
 CRITICAL = {WEB: "critical"}
 
@@ -28,14 +29,14 @@ def pair(authority):
 @pytest.fixture
 def https_kubelet(pair):
     context = server_context(pair)
-    with FakeKubelet([P.web_pod()], tls=context, token="first") as kubelet:
+    with FakeKubelet([P.web_pod()], tls=context, token=FIRST) as kubelet:
         yield kubelet
 
 
 @pytest.fixture
 def token_file(tmp_path):
     path = tmp_path / "token"
-    path.write_text("first\n")
+    path.write_text(f"{FIRST}\n")
     return path
 
 
@@ -104,12 +105,12 @@ def test_token_is_followed(
     )
     await_for(lambda: consul.statuses() == PASSING)
     new = token_file.with_suffix(".new")
-    new.write_text("second")
+    new.write_text(SECOND)
     os.replace(new, token_file)
-    https_kubelet.token = "second"
+    https_kubelet.token = SECOND
     https_kubelet.put(P.web_pod(ready=False))
     await_for(lambda: consul.statuses() == CRITICAL, 15)
-    assert not {"first", "second"} & set(daemon.log.split())
+    assert FIRST not in daemon.log and SECOND not in daemon.log
 
 
 def test_client_certificate(authority, pair, start, consul):
