@@ -1,5 +1,6 @@
 #include <bsd/string.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "workers/k8s_writer/writer_inside.h"
 
@@ -98,6 +99,16 @@ say_collision(const struct names_collision *c)
 	log_warnx("service %s: the name %s is that of service %s, which is "
 		  "older; it is called %s instead",
 	    c->service, c->wanted, c->winner, c->given);
+}
+
+/* Other states have messages of their own, or are in /v1/status. */
+void
+say_report(const struct object_report *r)
+{
+	if (strcmp(r->actual, "foreign") == 0 &&
+	    strcmp(r->desired, "present") == 0)
+		log_warnx("service %s: %s %s/%s: %s", r->service, r->kind,
+		    r->namespace, r->name, r->error);
 }
 
 /* ---- writes ---- */

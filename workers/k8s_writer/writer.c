@@ -207,14 +207,31 @@ writer_manifest(struct writer *w)
 /* ---- its life ---- */
 
 static void
+on_report(const struct object_report *r, void *arg)
+{
+	struct writer *w = arg;
+
+	say_report(r);
+	w->conf.report(r, w->conf.arg);
+}
+
+static void
+on_gone(const char *id, void *arg)
+{
+	struct writer *w = arg;
+
+	w->conf.gone(id, w->conf.arg);
+}
+
+static void
 make_plan(struct writer *w)
 {
 	struct plan_conf plan = {
 		.objects = &w->conf.objects,
 		.max_delete = w->conf.max_delete,
-		.report = w->conf.report,
-		.gone = w->conf.gone,
-		.arg = w->conf.arg,
+		.report = on_report,
+		.gone = on_gone,
+		.arg = w,
 	};
 	struct desire_conf desire = {
 		.objects = &w->conf.objects,

@@ -132,6 +132,7 @@ void say_leads(struct writer *w, bool leads);
 void say_written(struct writer *w, const struct write *wr);
 void say_failed(struct writer *w, const struct write *wr, enum plan_result res,
     const struct reply *r, const char *text, bool news);
+void say_report(const struct object_report *r);
 void say_collision(const struct names_collision *c);
 /* Health, figures, and conditions that began or ended. */
 void tell(struct writer *w, uint64_t now);
