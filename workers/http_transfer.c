@@ -11,6 +11,9 @@
 
 /* A buffer that is larger than this is not kept for the next request. */
 #define BODY_KEPT (64 * 1024)
+/* What is read at once: curl's own is for answers of a few lines. */
+#define STREAM_BUFFER (128 * 1024L)
+#define OTHER_BUFFER  (16 * 1024L)
 
 enum stop { STOP_NOT, STOP_READER, STOP_LARGE, STOP_HEADERS };
 
@@ -250,6 +253,8 @@ http_transfer_prepare(struct http_transfer *t,
 	}
 	set_method(t);
 	set_resolve(t, r->resolve);
+	curl_easy_setopt(t->easy, CURLOPT_BUFFERSIZE,
+	    r->conf->on_data != NULL ? STREAM_BUFFER : OTHER_BUFFER);
 	curl_easy_setopt(t->easy, CURLOPT_REQUEST_TARGET, r->conf->path);
 	curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, r->headers);
 	curl_easy_setopt(t->easy, CURLOPT_PRIVATE, r->user);

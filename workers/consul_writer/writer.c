@@ -8,6 +8,11 @@
 
 /* What is under way at SIGTERM has so long to end. */
 #define STOP_MS 2000
+/*
+ * libevent's clock is the kernel's coarse one: a timer may be a tick early,
+ * and pump() would run in vain until then.
+ */
+#define TICK_MS 4
 /* evtimer's: far enough to be never. */
 #define LONG_MS (3600 * 1000ULL)
 
@@ -56,7 +61,9 @@ arm(struct writer *w, uint64_t now)
 	uint64_t next = next_due(w, now);
 	uint64_t ms = next > now ? next - now : 0;
 
-	set_timer(w->timer, ms < LONG_MS ? ms : LONG_MS);
+	if (ms > LONG_MS)
+		ms = LONG_MS;
+	set_timer(w->timer, ms > 0 ? ms + TICK_MS : 0);
 }
 
 static void
