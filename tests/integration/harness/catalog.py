@@ -118,8 +118,9 @@ class Catalog:
 
     def wipe(self):
         """Every node but the agents' own ones."""
+        agents = {m["Name"] for m in self.consul.get("/v1/agent/members")}
         for node in self.consul.get("/v1/catalog/nodes"):
-            if "consul-network-segment" not in (node["Meta"] or {}):
+            if node["Node"] not in agents:
                 self.consul.put(
                     "/v1/catalog/deregister", {"Node": node["Node"]}
                 )

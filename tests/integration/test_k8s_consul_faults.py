@@ -1,0 +1,263 @@
+"""Consul fails or lies: nothing in Kubernetes is deleted."""
+
+import re
+import time
+
+import pytest
+
+from harness.catalog import Catalog, instances
+from harness.consul import Consul, ConsulServer, three_servers
+from harness.proxy import Answer
+from harness.waiting import await_for, holds_for
+
+ITEMS = [
+    i
+    for n in range(4)
+    for i in instances(f"svc-{n}", 2, base=10 * n, node=f"n{n % 2}")
+]
+# Right again after Consul is back.
+BACK = 2
+# A back-off that Consul asked for may go on for a while.
+BACK_BUSY = 5
+
+
+def nothing(body):
+    """The empty answer of the same kind."""
+    return b"{}" if body.lstrip().startswith(b"{") else b"[]"
+
+
+def emptied(**headers):
+    """The real answer without what is in it, and with those headers."""
+
+    def change(answer):
+        more = {
+            f"X-Consul-{k.replace('_', '-')}": v for k, v in headers.items()
+        }
+        return Answer(
+            answer.status, {**answer.headers, **more}, nothing(answer.body)
+        )
+
+    return lambda request: change
+
+
+def torn(request):
+    return lambda answer: Answer(
+        answer.status, answer.headers, answer.body[:-20], torn=True
+    )
+
+
+def shortened(request):
+    """Complete by HTTP, and cut in the middle by a proxy on the way."""
+    return lambda answer: Answer(
+        answer.status, answer.headers, answer.body[: len(answer.body) // 2]
+    )
+
+
+# name -> fault, seconds that it lasts, seconds until all is right again
+FAULTS = {
+    "500": (lambda request: 500, 3, BACK),
+    "429": (lambda request: 429, 3, BACK_BUSY),
+    "503": (lambda request: 503, 3, BACK_BUSY),
+    "429-says-when": (
+        lambda request: Answer(429, {"Retry-After": "1"}, b"slow down"),
+        3,
+        BACK_BUSY,
+    ),
+    "cut": (lambda request: "cut", 3, BACK),
+    "torn": (torn, 3, BACK),
+    "shortened": (shortened, 3, BACK),
+    "not-json": (lambda request: Answer(200, {}, b"<html>"), 3, BACK),
+    "no-leader": (emptied(KnownLeader="false"), 3, BACK),
+    "filtered": (emptied(Results_Filtered_By_ACLs="true"), 3, BACK),
+    "index-backwards": (emptied(Index="2"), 3, BACK),
+    # That is the truth if it lasts.
+    "empty": (emptied(), 1, BACK),
+}
+
+
+@pytest.fixture
+def filled(sync, space, catalog, proxy):
+    """katalogd that has seen the services twice, behind the proxy."""
+    catalog.put(*ITEMS)
+    daemon = sync(proxy, space)
+    space.await_has(*ITEMS)
+    await_calm(proxy)
+    return daemon
+
+
+def await_calm(proxy):
+    """Nothing but waiting queries for a while: the start is over."""
+    await_for(lambda: time.monotonic() - proxy.requests[-1].time > 1.5, 20)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_of_consul_deletes_nothing(name, filled, space, catalog, proxy):
+    fault, lasting, back = FAULTS[name]
+    before = space.versions()
+    proxy.fault = fault
+    asked = len(proxy.requests)
+    proxy.cut()
+    await_for(lambda: len(proxy.requests) > asked)
+    holds_for(lambda: space.versions() == before, lasting)
+    # No hot loop either.
+    assert len(proxy.requests) - asked < 40 * lasting
+    # What changed meanwhile is seen when it is back.
+    changed = catalog.set_status(ITEMS[0], "critical")
+    more = instances("later", 2, base=100)
+    catalog.put(*more)
+    proxy.fault = lambda request: None
+    proxy.cut()
+    space.await_has(changed, *ITEMS[1:], *more, timeout=back)
+    assert space.deletions() == []
+
+
+def test_one_service_that_fails_stops_nothing(filled, space, catalog, proxy):
+    proxy.fault = lambda request: (
+        500 if "/v1/health/service/svc-1" in request.path else None
+    )
+    stuck = catalog.set_status(ITEMS[2], "critical")
+    moved = catalog.set_status(ITEMS[0], "critical")
+    await_for(lambda: any(not e.ready for e in space.endpoints("svc-0")), BACK)
+    assert all(e.ready for e in space.endpoints("svc-1"))
+    assert stuck.service == "svc-1"
+    proxy.fault = lambda request: None
+    space.await_has(moved, ITEMS[1], stuck, *ITEMS[3:], timeout=12)
+
+
+def test_failing_start(sync, space, catalog, proxy):
+    """Ready only after a sync; Consul comes late."""
+    catalog.put(*ITEMS)
+    proxy.fault = lambda request: 500
+    daemon = sync(proxy, space, wait=False)
+    await_for(lambda: len(proxy.requests) > 3)
+    assert daemon.get("/readyz")[0] == 503
+    assert space.services() == {}
+    assert daemon.metric("consul_sync_consul_errors_total") > 0
+    proxy.fault = lambda request: None
+    daemon.await_ready()
+    assert space.has(*ITEMS)
+
+
+def test_restart_with_a_fault_deletes_nothing(
+    filled, sync, space, catalog, proxy
+):
+    """A fresh katalogd knows nothing but what stands in the cluster."""
+    filled.stop()
+    before = space.versions()
+    proxy.fault = emptied()
+    sync(proxy, space, name="second", wait=False)
+    asked = len(proxy.requests)
+    await_for(lambda: len(proxy.requests) > asked + 2)
+    holds_for(lambda: space.versions() == before, 1)
+    proxy.fault = lambda request: None
+    proxy.cut()
+    holds_for(lambda: space.versions() == before, 3)
+
+
+def test_consul_restarts(sync, space, tmp_path):
+    """It has its state on disk."""
+    server = ConsulServer(tmp_path)
+    with server:
+        catalog = Catalog(server)
+        catalog.put(*ITEMS)
+        sync(server, space)
+        before = space.versions()
+        server.stop()
+        holds_for(lambda: space.versions() == before, 2)
+        server.start()
+        changed = catalog.set_status(ITEMS[0], "critical")
+        space.await_has(changed, *ITEMS[1:], timeout=BACK)
+        assert space.deletions() == []
+
+
+def test_consul_forgets_everything(sync, space, tmp_path):
+    """Its index goes backwards, and what it had is registered anew."""
+    agent = Consul(tmp_path)
+    with agent:
+        catalog = Catalog(agent)
+        catalog.put(*ITEMS)
+        sync(agent, space)
+        before = space.versions()
+        agent.stop()
+        agent.start()
+        holds_for(lambda: space.versions() == before, 3)
+        catalog.put(*ITEMS)
+        changed = catalog.set_status(ITEMS[0], "critical")
+        space.await_has(changed, *ITEMS[1:], timeout=BACK)
+        assert space.deletions() == []
+
+
+def test_leader_is_lost(sync, space, tmp_path):
+    """Two of three servers die; the third one is asked."""
+    with three_servers(tmp_path) as (here, *others):
+        catalog = Catalog(here)
+        catalog.put(*ITEMS)
+        daemon = sync(here, space)
+        before = space.versions()
+        for server in others:
+            server.stop()
+        daemon.await_log(r"consul.*(leader|500)", 20)
+        holds_for(lambda: space.versions() == before, 2)
+        for server in others:
+            server.spawn()
+        await_for(here.has_leader, 30)
+        changed = await_for(lambda: try_to_flip(catalog, ITEMS[0]), 30)
+        space.await_has(changed, *ITEMS[1:], timeout=BACK)
+        assert space.deletions() == []
+
+
+def try_to_flip(catalog, item):
+    """None while its servers do not agree yet."""
+    try:
+        return catalog.set_status(item, "critical")
+    except Exception as error:
+        assert re.search("leader|500", str(error)), error
+        return None
+
+
+READ = 'node_prefix "" {policy = "read"} service_prefix "" {policy = "read"}'
+MASTER = "4d1c0f9a-0000-4000-8000-000000000001"
+
+
+@pytest.fixture
+def closed_consul(tmp_path):
+    """One with ACLs on."""
+    config = {
+        "acl": {
+            "enabled": True,
+            "default_policy": "deny",
+            "tokens": {"initial_management": MASTER, "agent": MASTER},
+        }
+    }
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    with Consul(folder, config, MASTER) as agent:
+        yield agent
+
+
+def test_token_that_loses_its_rights(sync, space, closed_consul, tmp_path):
+    """Filtered by ACLs: what is not seen is not gone."""
+    catalog = Catalog(closed_consul)
+    catalog.put(*ITEMS)
+    token = tmp_path / "consul.token"
+    token.write_text(closed_consul.make_token(READ))
+    daemon = sync(closed_consul, space, consul_token_file=token)
+    space.await_has(*ITEMS)
+    before = space.versions()
+    token.write_text(
+        closed_consul.make_token('service "svc-0" {policy = "read"}')
+    )
+    daemon.await_log("(?i)acl|filtered|denied", 10)
+    holds_for(lambda: space.versions() == before, 3)
+    token.write_text(closed_consul.make_token(READ))
+    changed = catalog.set_status(ITEMS[0], "critical")
+    space.await_has(changed, *ITEMS[1:], timeout=10)
+    assert space.deletions() == []
+
+
+def test_anonymous_sees_nothing(sync, space, closed_consul):
+    """A silent {} and not an error: said, and nothing comes of it."""
+    Catalog(closed_consul).put(*ITEMS)
+    daemon = sync(closed_consul, space, wait=False)
+    daemon.await_log("(?i)acl|token|consul itself", 10)
+    assert not daemon.is_ready

@@ -1,0 +1,295 @@
+"""Whose objects are whose: taken over, left alone, put right."""
+
+import copy
+
+import pytest
+
+from harness.catalog import TAG, Instance, instances
+from harness.space import INSTANCE, MANAGED, NAME, SERVICE_NAME, SLICE_MANAGED
+from harness.waiting import await_for, holds_for
+
+DOMAIN = "example.org"
+MANAGER = "consul-sync"
+WEB = Instance("web", address="10.64.0.1", tags=(TAG, "internal"))
+
+
+def originals_service(name):
+    """As the original applies it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": name,
+            "labels": {MANAGED: "consul-sync", NAME: name},
+        },
+        "spec": {
+            "clusterIP": "None",
+            "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
+        },
+    }
+
+
+def originals_slice(name, *addresses):
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": f"{name}-consul",
+            "labels": {
+                SERVICE_NAME: name,
+                SLICE_MANAGED: "consul-sync",
+                MANAGED: "consul-sync",
+            },
+        },
+        "addressType": "IPv4",
+        "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
+        "endpoints": [
+            {"addresses": [a], "conditions": {"ready": True}}
+            for a in addresses
+        ],
+    }
+
+
+def originals_route(name, gateway, namespace):
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {
+            "name": f"{name}-{gateway}",
+            "labels": {MANAGED: "consul-sync", NAME: name},
+        },
+        "spec": {
+            "parentRefs": [
+                {
+                    "name": gateway,
+                    "namespace": namespace,
+                    "sectionName": "https",
+                }
+            ],
+            "hostnames": [f"{name}.{DOMAIN}"],
+            "rules": [{"backendRefs": [{"name": name, "port": 8080}]}],
+        },
+    }
+
+
+@pytest.fixture
+def put(space, shared_cluster):
+    """put(kind, object, manager): into the namespace, as somebody's."""
+
+    def put_one(kind, item, manager="somebody"):
+        shared_cluster.apply(kind, space.name, item, manager)
+
+    return put_one
+
+
+def uids(space):
+    return {
+        (kind, name): item["metadata"]["uid"]
+        for kind in ("services", "endpointslices", "httproutes")
+        for name, item in space.objects(kind).items()
+    }
+
+
+def test_originals_objects_are_taken_over(sync, space, put, catalog, consul):
+    """Not made anew; dead endpoints go; so does what nobody wants."""
+    items = [WEB, *instances("api", 2, base=10)]
+    catalog.put(*items)
+    for name in ("web", "api", "old"):
+        put("services", originals_service(name), MANAGER)
+        put("endpointslices", originals_slice(name, "10.99.0.1"), MANAGER)
+    route = originals_route("web", "envoy-internal", space.name)
+    put("httproutes", route, MANAGER)
+    before = uids(space)
+    sync(consul, space, domain_suffix=DOMAIN)
+    space.await_has(*items, timeout=10)
+    after = uids(space)
+    gone = {("services", "old"), ("endpointslices", "old-consul")}
+    assert after == {k: v for k, v in before.items() if k not in gone}
+
+
+def test_second_start_writes_nothing(sync, space, catalog, consul):
+    items = instances("web", 3, tags=(TAG, "internal")) + instances("api", 2)
+    catalog.put(*items)
+    sync(consul, space, domain_suffix=DOMAIN).stop()
+    before, mark = space.versions(), space.cluster.mark()
+    sync(consul, space, domain_suffix=DOMAIN, name="second")
+    holds_for(lambda: space.versions() == before, 1)
+    assert space.writes(mark) == []
+
+
+def test_stop_leaves_the_objects(sync, space, catalog, consul):
+    catalog.put(WEB)
+    daemon = sync(consul, space)
+    before = space.versions()
+    daemon.stop()
+    assert space.versions() == before
+
+
+def foreign(name):
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "labels": {MANAGED: "helm"}},
+        "spec": {"ports": [{"port": 1}], "selector": {"app": name}},
+    }
+
+
+def test_foreign_service_is_left_alone(sync, space, put, catalog, consul):
+    put("services", foreign("web"))
+    before = space.get("services", "web")
+    other = Instance("other", address="10.64.0.2")
+    catalog.put(WEB, other)
+    daemon = sync(consul, space, domain_suffix=DOMAIN, wait=False)
+    await_for(lambda: space.endpoints("other"))
+    daemon.await_log("web.*(somebody|foreign|not ours)")
+    await_for(lambda: daemon.metric("katalogd_k8s_objects", state="foreign"))
+    objects = {(o["kind"], o["name"]): o for o in daemon.status()["objects"]}
+    assert objects["Service", "web"]["actual"] == "foreign"
+    # It goes on with the rest, also with changes of that service.
+    catalog.set_status(WEB, "critical")
+    catalog.put(other.with_(number=1, address="10.64.0.3"))
+    await_for(lambda: len(space.endpoints("other")) == 2)
+    assert space.get("services", "web") == before
+    # Nor do its endpoints get mixed with ours.
+    assert space.slices("web") == {}
+
+
+def test_foreign_service_that_goes_away(sync, space, put, catalog, consul):
+    put("services", foreign("web"))
+    catalog.put(WEB)
+    daemon = sync(consul, space, wait=False)
+    daemon.await_log("web.*(somebody|foreign|not ours)")
+    space.cluster.delete("services", space.name, "web")
+    space.await_has(WEB)
+
+
+@pytest.mark.parametrize("kind", ["endpointslices", "httproutes"])
+def test_other_foreign_objects(kind, sync, space, put, catalog, consul):
+    """A slice or a route of the wanted name."""
+    if kind == "endpointslices":
+        item = originals_slice("web", "10.99.0.1")
+    else:
+        item = originals_route("web", "envoy-internal", "elsewhere")
+    item["metadata"]["labels"] = {MANAGED: "helm"}
+    put(kind, item)
+    before = space.get(kind, item["metadata"]["name"])
+    catalog.put(WEB)
+    daemon = sync(consul, space, domain_suffix=DOMAIN, wait=False)
+    daemon.await_log(item["metadata"]["name"])
+    await_for(space.services, what="Services")
+    holds_for(lambda: space.get(kind, item["metadata"]["name"]) == before, 0.5)
+
+
+def test_unrelated_objects_are_never_touched(
+    sync, space, put, catalog, consul
+):
+    put("services", foreign("theirs"))
+    before = space.get("services", "theirs")
+    items = instances("web", 1) + instances("api", 1, base=5)
+    catalog.put(*items)
+    sync(consul, space)
+    catalog.remove(items[0])
+    await_for(lambda: "web" not in space.services())
+    assert space.get("services", "theirs") == before
+
+
+def test_instance_ids_share_a_namespace(sync, space, catalog, consul):
+    """Each has its own objects, with a label that says so."""
+    catalog.put(WEB, Instance("mine", address="10.64.0.2", tags=("b",)))
+    sync(consul, space, name="a", instance_id="a")
+    sync(consul, space, name="b", instance_id="b", consul_tag="b")
+    await_for(lambda: set(space.services()) == {"web", "mine"})
+    labels = {
+        name: item["metadata"]["labels"][INSTANCE]
+        for name, item in space.services().items()
+    }
+    assert labels == {"web": "a", "mine": "b"}
+    before = space.versions()
+    holds_for(lambda: space.versions() == before, 1)
+
+
+def edit_port(service):
+    service["spec"]["ports"][0]["port"] = 9
+
+
+def add_port(service):
+    service["spec"]["ports"].append({"name": "more", "port": 9})
+
+
+def add_selector(service):
+    service["spec"]["selector"] = {"app": "x"}
+
+
+def drop_label(service):
+    del service["metadata"]["labels"][NAME]
+
+
+EDITS = {
+    f.__name__: f for f in (edit_port, add_port, add_selector, drop_label)
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_edited_service_is_put_right_at_once(
+    edit, sync, space, catalog, consul
+):
+    catalog.put(WEB)
+    sync(consul, space)
+    before = space.get("services", "web")
+    edited = copy.deepcopy(before)
+    EDITS[edit](edited)
+    path = f"/api/v1/namespaces/{space.name}/services/web"
+    space.cluster.request("PUT", path, edited)
+
+    def is_right():
+        now = space.get("services", "web")
+        return (
+            now["spec"] == before["spec"]
+            and now["metadata"]["labels"] == before["metadata"]["labels"]
+        )
+
+    await_for(is_right, 2)
+
+
+def test_edited_slice_is_put_right_at_once(sync, space, catalog, consul):
+    items = instances("web", 3)
+    catalog.put(*items)
+    sync(consul, space)
+    space.cluster.patch(
+        "endpointslices", space.name, "web-consul", {"endpoints": []}
+    )
+    space.await_has(*items, timeout=2)
+
+
+@pytest.mark.parametrize(
+    "kind, name",
+    [
+        ("services", "web"),
+        ("endpointslices", "web-consul"),
+        ("httproutes", "web-envoy-internal"),
+    ],
+)
+def test_deleted_object_is_put_right_at_once(
+    kind, name, sync, space, catalog, consul
+):
+    catalog.put(WEB)
+    sync(consul, space, domain_suffix=DOMAIN)
+    before = uids(space)
+    space.cluster.delete(kind, space.name, name)
+    await_for(lambda: uids(space).keys() == before.keys(), 2)
+    # No garbage collector is here: the slice names the new Service itself.
+    await_for(lambda: owner_of(space) == uids(space)["services", "web"], 2)
+
+
+def owner_of(space):
+    slice_ = space.get("endpointslices", "web-consul")
+    return slice_["metadata"]["ownerReferences"][0]["uid"]
+
+
+def test_last_service_goes(sync, space, catalog, consul):
+    """More than max-delete-ratio: it counts at the second look."""
+    items = instances("web", 2) + instances("api", 2, base=10)
+    catalog.put(*items)
+    sync(consul, space)
+    catalog.remove(*items)
+    await_for(lambda: space.services() == {} == space.slices(), 20)
