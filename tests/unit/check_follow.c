@@ -415,17 +415,29 @@ START_TEST(a_doubted_pass_makes_sure_of_nothing)
 	service_came("a", FOLLOW_CHANGED, T0);
 	ask_all(T0);
 	list_came("roster", 10, T0);
-	assert_asks(T0 + 100000, "");
+	assert_asks(T0 + FOLLOW_CONFIRM_MS, "");
+	/* It is tried again, as often as a sweep may be. */
+	assert_asks(T0 + FOLLOW_SWEEP_PAUSE_MS, "a");
+	service_came("a", FOLLOW_READ, T0 + 10100);
+	assert_asks(T0 + 10100, "");
 	ck_assert(!follow_confirmed(f));
-	/* The resync, and once more after it. */
-	follow_resynced(f, T0 + 100000);
-	assert_asks(T0 + 100000, "a");
-	service_came("a", FOLLOW_READ, T0 + 100000);
-	assert_asks(T0 + 100000, "");
-	assert_asks(T0 + 100000 + FOLLOW_CONFIRM_MS, "a");
-	service_came("a", FOLLOW_READ, T0 + 103000);
-	assert_asks(T0 + 103000, "");
+	assert_asks(T0 + 10100 + FOLLOW_CONFIRM_MS, "a");
+	service_came("a", FOLLOW_READ, T0 + 13000);
+	assert_asks(T0 + 13000, "");
 	ck_assert(follow_confirmed(f));
+}
+END_TEST
+
+/* A list that may hide something is asked again, and not for its index. */
+START_TEST(what_hides_something_is_asked_again)
+{
+	settle();
+	list_came("catalog", 10, T0 + 50000);
+	follow_again(f, QUERY_CATALOG, 1000, T0 + 50000);
+	assert_asks(T0 + 50999, "");
+	assert_asks(T0 + 51000, "catalog");
+	list_came("catalog", 10, T0 + 51000);
+	assert_asks(T0 + 51500, "catalog@10");
 }
 END_TEST
 
@@ -512,6 +524,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, what_cannot_be_read_has_its_own_back_off);
 	tcase_add_test(t, the_first_snapshot_waits_for_some_time_only);
 	tcase_add_test(t, a_doubted_pass_makes_sure_of_nothing);
+	tcase_add_test(t, what_hides_something_is_asked_again);
 	tcase_add_test(t, a_new_token_tries_all_again);
 	tcase_add_test(t, the_removed_are_not_read);
 	tcase_add_test(t, a_pass_ends_without_the_removed);

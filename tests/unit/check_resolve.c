@@ -323,6 +323,32 @@ START_TEST(may_be_freed_while_it_asks)
 }
 END_TEST
 
+/* When the sandbox is closed, and for hosts that were not known before. */
+START_TEST(others_are_looked_up_by_the_same_servers)
+{
+	struct resolve *dns, *others[2];
+
+	preload("");
+	dns = res;
+	ck_assert(resolve_uses_dns(dns));
+	unlink(hosts);
+	unlink(resolv_conf);
+	res = others[0] = resolve_another(dns, "web.test", on_settled, NULL);
+	ck_assert_int_eq(look_up(), RESOLVE_READY);
+	ck_assert_str_eq(resolve_list(res), "[2001:db8::1],10.0.0.1");
+	/* What the hosts file had does not count. */
+	res = others[1] = resolve_another(dns, "last", on_settled, NULL);
+	ck_assert_int_eq(look_up(), RESOLVE_FAILED);
+	resolve_free(others[0]);
+	resolve_free(others[1]);
+	res = resolve_another(dns, "10.0.0.3", on_settled, NULL);
+	ck_assert_int_eq(resolve_state(res), RESOLVE_READY);
+	ck_assert_str_eq(resolve_list(res), "10.0.0.3");
+	resolve_free(res);
+	res = dns;
+}
+END_TEST
+
 START_TEST(files_are_not_needed_later)
 {
 	preload("api");
@@ -351,6 +377,7 @@ main(void)
 	tcase_add_test(t, a_slow_server_holds_nobody_up);
 	tcase_add_test(t, doubt_asks_again);
 	tcase_add_test(t, may_be_freed_while_it_asks);
+	tcase_add_test(t, others_are_looked_up_by_the_same_servers);
 	tcase_add_test(t, files_are_not_needed_later);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);

@@ -244,7 +244,7 @@ pass_end(struct follow *f, uint64_t now)
 	f->good_passes = whole && !f->doubted ? f->good_passes + 1 : 0;
 	f->confirmed = f->confirmed || f->good_passes >= 2;
 	f->pass.not_before = now + pause_after(f, now);
-	f->pass.wanted = f->pass.wanted || !whole;
+	f->pass.wanted = f->pass.wanted || !whole || f->doubted;
 	if (f->good_passes == 1) {
 		f->pass.wanted = true;
 		f->pass.not_before = now + FOLLOW_CONFIRM_MS;
@@ -403,6 +403,12 @@ follow_list_failed(struct follow *f, enum query_list list, bool busy,
 	f->roster.wanted = true;
 	errand_end(&f->roster, later(FOLLOW_ROSTER_PAUSE_MS, retry_after_ms),
 	    now);
+}
+
+void
+follow_again(struct follow *f, enum query_list list, uint64_t ms, uint64_t now)
+{
+	index_restart(&f->lists[list], now + ms);
 }
 
 bool

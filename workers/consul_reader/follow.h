@@ -79,6 +79,12 @@ enum index_news follow_listed(struct follow *f, enum query_list list,
 void follow_list_failed(struct follow *f, enum query_list list, bool busy,
     uint64_t retry_after_ms, uint64_t now);
 /*
+ * Its answer may have hidden something, and what it hid does not come by
+ * waiting for the index: it is asked again in ms, without one.
+ */
+void follow_again(struct follow *f, enum query_list list, uint64_t ms,
+    uint64_t now);
+/*
  * It is to be read again now, without waiting. True if its request is under
  * way: the caller cancels it, it is no longer.
  */

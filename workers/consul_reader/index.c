@@ -101,9 +101,9 @@ index_failed(struct index *ix, bool busy, uint64_t retry_after_ms, uint64_t now)
 }
 
 void
-index_restart(struct index *ix, uint64_t now)
+index_restart(struct index *ix, uint64_t at)
 {
 	ix->index = 0;
 	if (ix->failures == 0)
-		ix->not_before = now;
+		ix->not_before = at;
 }

@@ -61,8 +61,8 @@ enum index_news index_answered(struct index *ix, uint64_t index, uint64_t now);
 /* It failed; busy: with a 429 or 503 and its Retry-After, or 0. */
 void index_failed(struct index *ix, bool busy, uint64_t retry_after_ms,
     uint64_t now);
-/* The next request is to answer at once. */
-void index_restart(struct index *ix, uint64_t now);
+/* The next request, at that time, is to answer at once. */
+void index_restart(struct index *ix, uint64_t at);
 
 /*
  * min_ms doubled with each failure (1..) up to max_ms, of that a random part

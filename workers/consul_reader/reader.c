@@ -13,6 +13,10 @@
 #define NOFILE_REST 64
 /* How often k8s-writer hears that all is well (publish.h). */
 #define FRESH_TICK_MS 5000
+/* A catalog that may hide something is asked again, so often so soon. */
+#define HIDDEN_NEW    60
+#define HIDDEN_NEW_MS 1000
+#define HIDDEN_OLD_MS 10000
 /* evtimer's: far enough to be never. */
 #define LONG_MS (3600 * 1000ULL)
 
@@ -84,22 +88,49 @@ hidden(const struct list *l, enum answer_worth worth)
 	return NULL;
 }
 
+/* Often at first: a token or server that is wrong for a moment. */
+static void
+stay_hidden(struct reader *r, const char *why, uint64_t now)
+{
+	bool new = r->hidden++ < HIDDEN_NEW;
+
+	follow_doubt(r->follow);
+	follow_again(r->follow, QUERY_CATALOG,
+	    new ? HIDDEN_NEW_MS : HIDDEN_OLD_MS, now);
+	say_partial(r, why);
+}
+
+/* What was hidden in other answers is behind their indexes. */
+static void
+come_out(struct reader *r, uint64_t now)
+{
+	r->hidden = 0;
+	for (int i = 0; i < QUERY_ROSTER; i++) {
+		if (i != QUERY_CATALOG)
+			restart_list(r, (enum query_list)i, now);
+	}
+	follow_sweep(r->follow, now);
+}
+
 void
 take_list(struct reader *r, struct list *l, enum answer_worth worth)
 {
+	uint64_t now = clock_ms();
 	const char *why;
 
 	l->counted = true;
+	if (worth == ANSWER_PARTIAL)
+		follow_doubt(r->follow);
 	if (l->which != QUERY_CATALOG)
 		return;
 	why = hidden(l, worth);
-	r->hidden = why != NULL;
-	if (why == NULL) {
-		catalog_listed(r->catalog, is_named, l->listing, clock_ms());
+	if (why != NULL) {
+		stay_hidden(r, why, now);
 		return;
 	}
-	follow_doubt(r->follow);
-	say_partial(r, why);
+	catalog_listed(r->catalog, is_named, l->listing, now);
+	if (r->hidden > 0)
+		come_out(r, now);
 }
 
 /* ---- items ---- */

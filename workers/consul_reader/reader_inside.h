@@ -54,7 +54,7 @@ struct reader {
 	bool dry_run;
 	bool started;
 	bool complete; /* once; from then on it is published */
-	bool hidden; /* the last catalog may have hidden something */
+	unsigned hidden; /* catalogs, in a row, that may hide something */
 	bool full; /* an item did not fit */
 	uint64_t passes; /* that were looked at, as follow.h counts them */
 

@@ -157,7 +157,7 @@ read_came(struct reader *r, const struct read *rd,
     const struct http_response *res, bool partial)
 {
 	struct catalog_answer a = { res->body, res->body_len,
-		partial || r->hidden };
+		partial || r->hidden > 0 };
 
 	if (partial) {
 		follow_doubt(r->follow);
