@@ -98,6 +98,12 @@ struct http_request_conf {
 	 * Requests may be made and cancelled from inside it.
 	 */
 	bool (*on_data)(const char *data, size_t len, void *arg);
+	/*
+	 * Asked when the connection is there and the request is about to be
+	 * sent; false: it is not (error "not sent: no longer wanted"). NULL:
+	 * always. No request is to be made or cancelled from inside it.
+	 */
+	bool (*may_send)(void *arg);
 	/* *r is valid during the call. The client may be freed in it. */
 	void (*done)(const struct http_response *r, void *arg);
 	void *arg;

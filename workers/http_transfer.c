@@ -14,8 +14,11 @@
 /* What is read at once: curl's own is for answers of a few lines. */
 #define STREAM_BUFFER (128 * 1024L)
 #define OTHER_BUFFER  (16 * 1024L)
+/* The kernel gives up after 9 that were not answered. */
+#define KEEPALIVE_IDLE_S 20L
+#define KEEPALIVE_EACH_S 5L
 
-enum stop { STOP_NOT, STOP_READER, STOP_LARGE, STOP_HEADERS };
+enum stop { STOP_NOT, STOP_READER, STOP_LARGE, STOP_HEADERS, STOP_UNSENT };
 
 struct http_transfer {
 	const struct http_transfer_conf *conf;
@@ -99,10 +102,27 @@ on_header(char *data, size_t size, size_t n, void *arg)
 {
 	struct http_transfer *t = arg;
 
+	(void)data;
 	t->header_bytes += n * size;
 	if (t->header_bytes > LIMIT_ANSWER_HEADERS)
 		t->stop = STOP_HEADERS;
 	return t->stop == STOP_NOT ? n * size : 0;
+}
+
+static int
+on_send(void *arg, char *peer, char *own, int peer_port, int own_port)
+{
+	struct http_transfer *t = arg;
+
+	(void)peer;
+	(void)own;
+	(void)peer_port;
+	(void)own_port;
+	if (t->request->may_send == NULL ||
+	    t->request->may_send(t->request->arg))
+		return CURL_PREREQFUNC_OK;
+	t->stop = STOP_UNSENT;
+	return CURL_PREREQFUNC_ABORT;
 }
 
 /* No file, no proxy, no other protocol, nothing remembered. */
@@ -141,6 +161,15 @@ set_http(CURL *e)
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "katalogd");
 }
 
+/* A peer that is gone without a word must not hold a long poll for ever. */
+static void
+set_alive(CURL *e, bool tcp)
+{
+	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, tcp ? 1L : 0L);
+	curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
+	curl_easy_setopt(e, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_EACH_S);
+}
+
 struct http_transfer *
 http_transfer_new(const struct http_transfer_conf *conf)
 {
@@ -154,12 +183,15 @@ http_transfer_new(const struct http_transfer_conf *conf)
 	set_tls(t->easy, conf->insecure);
 	set_http(t->easy);
 	curl_easy_setopt(t->easy, CURLOPT_TCP_NODELAY, conf->tcp ? 1L : 0L);
+	set_alive(t->easy, conf->tcp);
 	curl_easy_setopt(t->easy, CURLOPT_URL, conf->origin);
 	curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, t->detail);
 	curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(t->easy, CURLOPT_WRITEDATA, t);
 	curl_easy_setopt(t->easy, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(t->easy, CURLOPT_HEADERDATA, t);
+	curl_easy_setopt(t->easy, CURLOPT_PREREQFUNCTION, on_send);
+	curl_easy_setopt(t->easy, CURLOPT_PREREQDATA, t);
 	return t;
 }
 
@@ -321,6 +353,8 @@ stopped_text(const struct http_transfer *t, char *error, size_t cap)
 {
 	if (t->stop == STOP_READER)
 		strlcpy(error, "stopped by the reader", cap);
+	if (t->stop == STOP_UNSENT)
+		strlcpy(error, "not sent: no longer wanted", cap);
 	if (t->stop == STOP_HEADERS)
 		snprintf(error, cap,
 		    "headers of the answer larger than %d "

@@ -77,6 +77,7 @@ static struct {
 static void
 on_done(const struct http_response *r, void *arg)
 {
+	(void)arg;
 	got.done++;
 	got.status = r->status;
 	strlcpy(got.error, r->error != NULL ? r->error : "", sizeof(got.error));
@@ -443,6 +444,8 @@ read_and_cancel(const char *data, size_t len, void *arg)
 {
 	struct http_request **r = arg;
 
+	(void)data;
+	(void)len;
 	http_request_cancel(r[0]);
 	http_request_cancel(r[1]);
 	get("/ok");
@@ -452,6 +455,9 @@ read_and_cancel(const char *data, size_t len, void *arg)
 static bool
 read_and_free(const char *data, size_t len, void *arg)
 {
+	(void)data;
+	(void)len;
+	(void)arg;
 	http_client_free(client);
 	client = NULL;
 	return true;
@@ -495,6 +501,33 @@ START_TEST(a_reader_can_stop)
 	await(&got.done, 1);
 	ck_assert_str_eq(got.error, "stopped by the reader");
 	ck_assert_str_eq(read_text, "hello");
+}
+END_TEST
+
+static bool
+say(void *arg)
+{
+	const bool *may = arg;
+
+	return *may;
+}
+
+/* On new connections and on a kept one. */
+START_TEST(asks_before_it_sends)
+{
+	struct http_request_conf conf = conf_of("PUT", "/ok");
+	bool may = false;
+
+	conf.may_send = say;
+	conf.arg = &may;
+	for (unsigned i = 1; i <= 4; i++) {
+		http_client_request(client, &conf);
+		await(&got.done, i);
+		ck_assert_str_eq(got.error,
+		    may ? "" : "not sent: no longer wanted");
+		ck_assert_uint_eq(http_peer_seen(peer)->requests, i / 2);
+		may = !may;
+	}
 }
 END_TEST
 
@@ -560,6 +593,8 @@ static struct http_request *others[4];
 static void
 done_cancels(const struct http_response *r, void *arg)
 {
+	(void)r;
+	(void)arg;
 	for (int i = 0; i < 4; i++)
 		http_request_cancel(others[i]);
 	got.done++;
@@ -585,6 +620,8 @@ END_TEST
 static void
 done_frees(const struct http_response *r, void *arg)
 {
+	(void)r;
+	(void)arg;
 	got.done++;
 	http_client_free(client);
 	client = NULL;
@@ -609,6 +646,8 @@ done_asks_badly_again(const struct http_response *r, void *arg)
 {
 	struct http_request_conf conf = conf_of("GET", "not a path");
 
+	(void)r;
+	(void)arg;
 	conf.done = done_asks_badly_again;
 	http_client_request(client, &conf);
 }
@@ -747,6 +786,7 @@ static unsigned wanted;
 static void
 on_want(void *arg)
 {
+	(void)arg;
 	wanted++;
 }
 
@@ -900,6 +940,7 @@ static const TTest **tcp_tests[] = {
 	&bodies_are_streamed,
 	&a_reader_gets_no_error_page,
 	&a_reader_can_stop,
+	&asks_before_it_sends,
 	&a_reader_is_bounded,
 	&a_reader_can_cancel,
 	&a_reader_can_free_the_client,
