@@ -1,6 +1,5 @@
 #include "workers/k8s_writer/reply.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -59,27 +58,38 @@ clipped(const char *s)
 	return (int)n;
 }
 
-/* A quota, or a namespace that is being deleted, is a 403 too. */
-static bool
-is_rbac(const struct reply *r)
+/*
+ * The verb that is lacking: an apply may need another one than was asked for.
+ * NULL: a quota, or a namespace that is being deleted, is a 403 too.
+ */
+static const char *
+lacking_verb(const struct reply *r, char verb[32])
 {
-	return r->status == 403 && strstr(r->said.message, " cannot ") != NULL;
+	const char *at = strstr(r->said.message, " cannot ");
+
+	if (r->status != 403 || at == NULL ||
+	    sscanf(at, " cannot %31[a-z] resource", verb) != 1)
+		return NULL;
+	return verb;
 }
 
 static void
 hint(const struct reply *r, const struct reply_about *about, char *buf,
     size_t cap)
 {
+	char lacking[32];
+	const char *verb = lacking_verb(r, lacking);
+
 	buf[0] = '\0';
 	if (r->status == 401)
 		snprintf(buf, cap,
 		    "; katalogd's token or certificate is not good, or no "
 		    "longer");
-	else if (is_rbac(r))
+	else if (verb != NULL)
 		snprintf(buf, cap,
 		    "; katalogd's account needs the verb %s on %s in the "
 		    "namespace %s",
-		    about->verb, about->resource, about->namespace);
+		    verb, about->resource, about->namespace);
 }
 
 void

@@ -141,6 +141,15 @@ on_written(const struct http_response *r, void *arg)
 	pump(w);
 }
 
+/* The connection may have taken long, or this process have been stopped. */
+static bool
+may_send(void *arg)
+{
+	const struct write *wr = arg;
+
+	return lease_may_write(&wr->w->leader.lease, clock_ms());
+}
+
 static void
 write_start(struct writer *w, const struct plan_action *a)
 {
@@ -152,6 +161,7 @@ write_start(struct writer *w, const struct plan_action *a)
 		.body_len = strlen(a->body),
 		.timeout_ms = w->conf.timeout_ms,
 		.max_body = WRITE_BODY_MAX,
+		.may_send = may_send,
 		.done = on_written,
 		.arg = wr,
 	};

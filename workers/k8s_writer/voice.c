@@ -122,13 +122,18 @@ say_written(struct writer *w, const struct write *wr)
 	say_no_trouble(w, TROUBLE_WRITES);
 }
 
-/* Of all objects that the account may not write only the first is said. */
+/* Of all objects of a kind that may not be written the first is said. */
 static void
-say_denied(struct writer *w, const struct write *wr, const char *text)
+say_denied(struct writer *w, const struct write *wr, long status,
+    const char *text)
 {
+	char reason[64];
+
+	snprintf(reason, sizeof(reason), "%ld %d %s", status, wr->op,
+	    kube_kind_plural(wr->kind));
 	if (w->denied[0] == '\0')
 		strlcpy(w->denied, text, sizeof(w->denied));
-	if (outage_failed(&w->denials, text))
+	if (outage_failed(&w->denials, reason))
 		log_warnx("%s %s: %s: %s; trying again (others may follow, "
 			  "see /v1/status)",
 		    kube_kind_name(wr->kind), wr->name, op_names[wr->op], text);
@@ -143,7 +148,7 @@ say_failed(struct writer *w, const struct write *wr, enum plan_result res,
 		say_trouble(w, TROUBLE_WRITES, r, "patch",
 		    kube_kind_plural(wr->kind));
 	else if (res == PLAN_DENIED)
-		say_denied(w, wr, text);
+		say_denied(w, wr, r->status, text);
 	else if (news && res != PLAN_CONFLICT && res != PLAN_GONE)
 		log_warnx("%s %s: %s: %s; trying again",
 		    kube_kind_name(wr->kind), wr->name, op_names[wr->op], text);
