@@ -17,13 +17,9 @@ from .waiting import SLOWNESS, await_for, free_port
 TOP = pathlib.Path(__file__).parents[3]
 BUILD = pathlib.Path(os.environ.get("BUILDDIR", TOP / "build")).resolve()
 PROGRAM = BUILD / "katalogd"
-WORKERS = (
-    "kubelet-reader",
-    "consul-writer",
-    "consul-reader",
-    "k8s-writer",
-    "http",
-)
+# Those of to-consul, and of both directions.
+WORKERS = ("kubelet-reader", "consul-writer", "http")
+ALL_WORKERS = (*WORKERS, "consul-reader", "k8s-writer")
 SANITIZER = re.compile(r"(AddressSanitizer|LeakSanitizer|runtime error:).*")
 # The time in front and the pid behind differ from line to line.
 LOG_PREFIX = re.compile(r"^\S+Z (\w+ [\w-]+)\[\d+\]: ")
@@ -156,7 +152,7 @@ class Katalogd:
 
     def workers(self):
         """Role -> process, of those that run its own program by now."""
-        return {p.name: p for p in children_of(self.pid) if p.name in WORKERS}
+        return {p.name: p for p in children_of(self.pid) if p.name in ALL_WORKERS}
 
     def worker(self, role):
         return await_for(lambda: self.workers().get(role), what=role)
