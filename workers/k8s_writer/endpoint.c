@@ -71,3 +71,18 @@ endpoints_unify(struct endpoint *v, size_t n)
 	}
 	return out + 1;
 }
+
+static int
+by_place(const void *a, const void *b)
+{
+	return place_compare(a, b);
+}
+
+const struct endpoint *
+endpoints_find(const struct endpoint *v, size_t n, const struct address *at,
+    uint16_t port)
+{
+	struct endpoint key = { .at = *at, .port = port };
+
+	return n == 0 ? NULL : bsearch(&key, v, n, sizeof(*v), by_place);
+}

@@ -35,4 +35,8 @@ int endpoint_compare(const void *a, const void *b);
  */
 size_t endpoints_unify(struct endpoint *v, size_t n);
 
+/* Among those; NULL if it is not there. */
+const struct endpoint *endpoints_find(const struct endpoint *v, size_t n,
+    const struct address *at, uint16_t port);
+
 #endif

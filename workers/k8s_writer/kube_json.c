@@ -267,7 +267,6 @@ look_slice(struct kube_object *out, struct json_object *o,
 	XXH3_state_t *h = look_begin();
 	struct look sum;
 
-	out->service = xstrdup(labels->service_name);
 	out->family = family_in(type, bad);
 	look_labels(h, labels);
 	look_text(h, type);
@@ -486,6 +485,8 @@ object_in(const struct object_conf *conf, enum kube_kind kind,
 	metadata_in(out, meta, &bad);
 	labels = labels_in(meta, &bad);
 	out->ours = labels_are_ours(&labels, conf);
+	out->service =
+	    xstrdup(kind == KUBE_SLICE ? labels.service_name : labels.name);
 	out->look = lookers[kind](out, o, &labels, &bad);
 	if (bad)
 		kube_object_clear(out);

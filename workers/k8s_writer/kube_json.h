@@ -22,7 +22,7 @@ struct kube_object {
 	char *uid;
 	char *version; /* resourceVersion */
 	uint64_t order; /* the same as a number, 0: it is none */
-	char *service; /* slices: the label; else NULL */
+	char *service; /* whose it is by its labels: a Service's name, or "" */
 	bool ours;
 	bool leaving; /* has a deletionTimestamp */
 	struct look look;

@@ -24,8 +24,8 @@
 
 /* The most that the apiserver takes. */
 #define SLICE_ENDPOINTS 1000
-/* "NAME-consul-HASH" and the NUL. */
-#define SLICE_NAME (NAME_MAX_LEN + 8 + NAME_HASH_LEN + 1)
+/* A name and its NUL: ours are shorter, but one is taken over as it is. */
+#define SLICE_NAME (LIMIT_K8S_NAME + 1)
 
 /* A slice as it is now. */
 struct slice_now {
