@@ -63,6 +63,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	struct watch *w = arg;
 	struct curl_loop *l = w->loop;
 
+	(void)what;
 	/* The server closed an idle connection: curl sees at the next use. */
 	if (w->idle) {
 		event_del(&w->read);
@@ -77,6 +78,7 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 {
 	struct curl_loop *l = ((struct watch *)arg)->loop;
 
+	(void)what;
 	act(l, fd, CURL_CSELECT_OUT);
 	l->conf.progress(l->conf.arg);
 }
@@ -86,6 +88,8 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct curl_loop *l = arg;
 
+	(void)fd;
+	(void)what;
 	act(l, CURL_SOCKET_TIMEOUT, 0);
 	l->conf.progress(l->conf.arg);
 }
@@ -140,6 +144,8 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
 	struct curl_loop *l = arg;
 	struct watch *w = watch_find(l, fd);
 
+	(void)easy;
+	(void)unused;
 	if (w == NULL)
 		w = watch_new(l, fd);
 	w->idle = what == CURL_POLL_REMOVE;
@@ -156,6 +162,7 @@ on_timeout_set(CURLM *multi, long ms, void *arg)
 	struct curl_loop *l = arg;
 	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
 
+	(void)multi;
 	if (ms < 0)
 		evtimer_del(l->timer);
 	else
@@ -220,6 +227,10 @@ on_connected(void *arg, char *to_ip, char *from_ip, int to_port, int from_port)
 {
 	struct curl_loop *l = arg;
 
+	(void)to_ip;
+	(void)from_ip;
+	(void)to_port;
+	(void)from_port;
 	return stand_in_swap(&l->stand_in) ? CURL_PREREQFUNC_OK
 					   : CURL_PREREQFUNC_ABORT;
 }
@@ -244,6 +255,7 @@ on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 	struct curl_loop *l = arg;
 	int fd = open_socket(l, a);
 
+	(void)purpose;
 	if (fd < 0)
 		return CURL_SOCKET_BAD;
 	l->sockets++;
@@ -255,6 +267,8 @@ on_open_done(void *arg, curl_socket_t fd, curlsocktype purpose)
 {
 	const struct curl_loop *l = arg;
 
+	(void)fd;
+	(void)purpose;
 	if (l->conf.connected_socket == NULL || l->stand_in.udp >= 0)
 		return CURL_SOCKOPT_OK;
 	return CURL_SOCKOPT_ALREADY_CONNECTED;

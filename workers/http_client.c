@@ -272,6 +272,8 @@ on_timeout(evutil_socket_t fd, short what, void *arg)
 	char waited[LIMIT_OPTION + 64] = " (waiting for a connection)";
 	char after[DURATION_TEXT];
 
+	(void)fd;
+	(void)what;
 	if (r->state == RUNNING) {
 		http_transfer_progress(r->transfer, waited, sizeof(waited));
 		curl_loop_remove(c->loop, http_transfer_easy(r->transfer));
@@ -596,6 +598,8 @@ on_change(void *arg)
 static void
 on_kick(evutil_socket_t fd, short what, void *arg)
 {
+	(void)fd;
+	(void)what;
 	settle(arg);
 }
 

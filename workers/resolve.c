@@ -177,6 +177,7 @@ host_set(struct resolve *r, const char *host)
 static void
 on_dns_log(int is_warning, const char *text)
 {
+	(void)is_warning;
 	log_debug("dns: %s", text);
 }
 
@@ -329,6 +330,7 @@ on_answer(int result, char type, int count, int ttl_s, void *addresses,
 	struct lookup *l = f->lookup;
 	size_t size = f->af == AF_INET6 ? 16 : 4;
 
+	(void)type;
 	f->error = result;
 	if (result == DNS_ERR_NONE) {
 		for (int i = 0; i < count && i < ADDRESSES_MAX / 2; i++)
@@ -381,6 +383,8 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct resolve *r = arg;
 
+	(void)fd;
+	(void)what;
 	if (r->lookup == NULL)
 		return;
 	if (r->lookup->pending == 0) {

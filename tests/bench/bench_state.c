@@ -106,7 +106,9 @@ again(bool new_epoch, void *arg)
 		event_base_loopbreak(base);
 }
 
-static const struct replica_ops replica_ops = { take, drop, again };
+static const struct replica_ops replica_ops = { .put = take,
+	.del = drop,
+	.synced = again };
 
 static bool
 to_message(struct channel *ch, const struct msg *m, void *arg)

@@ -94,7 +94,8 @@ mirror_del(const void *key, size_t key_len, void *arg)
 	must(set_del(arg, key, key_len));
 }
 
-static const struct replica_ops mirror_ops = { mirror_put, mirror_del, NULL };
+static const struct replica_ops mirror_ops = { .put = mirror_put,
+	.del = mirror_del };
 
 static void
 must_agree(const struct replica *r, const struct set *mirror)

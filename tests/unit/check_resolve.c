@@ -52,12 +52,15 @@ test_now(void)
 static void
 on_settled(void *arg)
 {
+	(void)arg;
 	settled++;
 }
 
 static void
 on_log(enum log_level level, const char *line, void *arg)
 {
+	(void)line;
+	(void)arg;
 	if (level == LOG_LVL_WARN)
 		warned++;
 }

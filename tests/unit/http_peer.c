@@ -127,6 +127,7 @@ on_written(struct bufferevent *bev, void *arg)
 {
 	struct connection *c = arg;
 
+	(void)bev;
 	if (c->closing) {
 		connection_free(c);
 		return;
@@ -138,6 +139,7 @@ on_written(struct bufferevent *bev, void *arg)
 static void
 on_event(struct bufferevent *bev, short what, void *arg)
 {
+	(void)bev;
 	if ((what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)) != 0)
 		connection_free(arg);
 }
@@ -161,6 +163,9 @@ static void
 on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa,
     int len, void *arg)
 {
+	(void)l;
+	(void)sa;
+	(void)len;
 	http_peer_adopt(arg, fd);
 }
 
