@@ -1,6 +1,7 @@
 """One Consul for all tests that share it, and katalogd for each test."""
 
 import contextlib
+import signal
 
 import pytest
 
@@ -15,6 +16,8 @@ from harness.space import Space, manifest
 
 
 def pytest_sessionstart(session):
+    # So that SIGTERM, too, ends what the fixtures started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if not PROGRAM.exists():
         pytest.exit(f"{PROGRAM} is not built, see BUILDDIR", returncode=2)
 

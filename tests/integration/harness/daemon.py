@@ -152,7 +152,9 @@ class Katalogd:
 
     def workers(self):
         """Role -> process, of those that run its own program by now."""
-        return {p.name: p for p in children_of(self.pid) if p.name in ALL_WORKERS}
+        return {
+            p.name: p for p in children_of(self.pid) if p.name in ALL_WORKERS
+        }
 
     def worker(self, role):
         return await_for(lambda: self.workers().get(role), what=role)
