@@ -7,6 +7,8 @@
 
 /* What is under way at SIGTERM, and giving the Lease back, has so long. */
 #define STOP_MS 2000
+/* Items of one change come one by one, and FRESH behind them; if it does. */
+#define SETTLE_MS 20
 /* evtimer's: far enough to be never. */
 #define LONG_MS (3600 * 1000ULL)
 
@@ -46,6 +48,7 @@ next_due(struct writer *w, uint64_t now)
 {
 	uint64_t at = lease_due(&w->leader.lease, now);
 
+	at = least(at, w->settle_at);
 	for (int i = 0; i < KUBE_KINDS; i++)
 		at = least(at, follower_due(&w->followers[i], now));
 	if (w->leader.led && w->nwrites < w->conf.concurrency)
@@ -95,8 +98,10 @@ pump_stopping(struct writer *w, uint64_t now)
 static void
 settle(struct writer *w)
 {
-	if (w->complete)
-		desire_settle(w->desire);
+	if (!w->complete)
+		return;
+	desire_settle(w->desire);
+	w->settle_at = UINT64_MAX;
 }
 
 void
@@ -110,7 +115,8 @@ pump(struct writer *w)
 		pump_stopping(w, now);
 		return;
 	}
-	settle(w);
+	if (now >= w->settle_at)
+		settle(w);
 	leader_start(w, now);
 	for (int i = 0; i < KUBE_KINDS; i++)
 		follower_start(&w->followers[i], now);
@@ -161,11 +167,20 @@ on_collision(const struct names_collision *c, void *arg)
 	say_collision(c);
 }
 
+static void
+settle_soon(struct writer *w)
+{
+	if (!w->complete || w->settle_at != UINT64_MAX)
+		return;
+	w->settle_at = clock_ms() + SETTLE_MS;
+	kick(w);
+}
+
 bool
 writer_put(struct writer *w, const void *key, size_t key_len, const void *val,
     size_t len)
 {
-	kick(w);
+	settle_soon(w);
 	return desire_put(w->desire, key, key_len, val, len);
 }
 
@@ -173,7 +188,7 @@ void
 writer_del(struct writer *w, const void *key, size_t key_len)
 {
 	desire_del(w->desire, key, key_len);
-	kick(w);
+	settle_soon(w);
 }
 
 void
@@ -251,6 +266,7 @@ writer_new(const struct writer_conf *conf)
 	struct writer *w = xcalloc(1, sizeof(*w));
 
 	w->conf = *conf;
+	w->settle_at = UINT64_MAX;
 	TAILQ_INIT(&w->writes);
 	make_plan(w);
 	for (int i = 0; i < KUBE_KINDS; i++)

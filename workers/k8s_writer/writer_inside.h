@@ -75,6 +75,7 @@ struct writer {
 	bool stopping;
 	bool released; /* the Lease, or that was begun */
 	bool complete; /* a snapshot came */
+	uint64_t settle_at; /* the desire; UINT64_MAX: nothing to */
 	bool synced;
 
 	unsigned trouble; /* TROUBLE_* */

@@ -1,0 +1,273 @@
+#include <bsd/string.h>
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/k8s_text.h"
+#include "workers/k8s_writer/kube_answer.h"
+#include "workers/k8s_writer/services.h"
+
+#define COUNT(a) (sizeof(a) / sizeof(*(a)))
+
+static struct services *ss;
+static char said[512];
+
+static void
+on_drop(const char *name, void *arg)
+{
+	(void)arg;
+	strlcat(said, "-", sizeof(said));
+	strlcat(said, name, sizeof(said));
+	strlcat(said, ";", sizeof(said));
+}
+
+/* "name=service:endpoints/ready", with hashes made readable. */
+static void
+on_want(struct wanted *w, void *arg)
+{
+	char text[128];
+	size_t ready = 0;
+
+	(void)arg;
+	for (size_t i = 0; i < w->n; i++)
+		ready += w->endpoints[i].ready;
+	snprintf(text, sizeof(text), "%s=%s:%zu/%zu;", w->name, w->service,
+	    w->n, ready);
+	strlcat(said, text, sizeof(said));
+	wanted_free(w);
+}
+
+static const struct services_conf conf = {
+	.objects = &k8s_conf,
+	.drop = on_drop,
+	.want = on_want,
+};
+
+static void
+setup(void)
+{
+	said[0] = '\0';
+	ss = services_new(&conf);
+}
+
+static void
+teardown(void)
+{
+	services_free(ss);
+}
+
+static void
+put(const char *name, uint64_t create_index)
+{
+	struct backend_service s = { .create_index = create_index };
+	char key[LIMIT_SET_KEY], buf[1024];
+	size_t n = backend_service_key(name, key);
+
+	ck_assert(services_put(ss, key, n, buf,
+	    backend_service_encode(&s, buf, sizeof(buf))));
+}
+
+static void
+put_instance(const char *name, const char *id, const char *address, bool ready)
+{
+	struct backend_instance i = { .address = address,
+		.port = 80,
+		.ready = ready };
+	char key[LIMIT_SET_KEY], buf[1024];
+	size_t n = backend_instance_key(name, "node", id, key);
+
+	ck_assert(services_put(ss, key, n, buf,
+	    backend_instance_encode(&i, buf, sizeof(buf))));
+}
+
+static void
+del(const char *name)
+{
+	char key[LIMIT_SET_KEY];
+
+	services_del(ss, key, backend_service_key(name, key));
+}
+
+static void
+del_instance(const char *name, const char *id)
+{
+	char key[LIMIT_SET_KEY];
+
+	services_del(ss, key, backend_instance_key(name, "node", id, key));
+}
+
+static void
+says(const char *text)
+{
+	services_settle(ss);
+	ck_assert_str_eq(said, text);
+	said[0] = '\0';
+}
+
+START_TEST(comes_changes_and_goes)
+{
+	put("Web", 1);
+	put_instance("Web", "1", "10.0.0.1", true);
+	put_instance("Web", "2", "10.0.0.2", false);
+	says("web=Web:2/1;");
+	says("");
+	put_instance("Web", "2", "10.0.0.2", true);
+	says("web=Web:2/2;");
+	del_instance("Web", "1");
+	del_instance("Web", "none");
+	says("web=Web:1/1;");
+	del("Web");
+	del_instance("Web", "2");
+	says("-web;");
+	del("Web");
+	says("");
+}
+END_TEST
+
+START_TEST(in_any_order)
+{
+	put_instance("web", "1", "10.0.0.1", true);
+	says("");
+	put("web", 1);
+	says("web=web:1/1;");
+	del("web");
+	says("-web;");
+	put("web", 1);
+	says("web=web:1/1;");
+	del_instance("web", "1");
+	says("web=web:0/0;");
+}
+END_TEST
+
+START_TEST(only_what_is_touched)
+{
+	put("a", 1);
+	put("b", 2);
+	says("a=a:0/0;b=b:0/0;");
+	put_instance("b", "1", "10.0.0.1", true);
+	says("b=b:1/1;");
+}
+END_TEST
+
+START_TEST(gone_and_back_is_a_change)
+{
+	put("a", 1);
+	says("a=a:0/0;");
+	del("a");
+	put("a", 1);
+	says("a=a:0/0;");
+}
+END_TEST
+
+START_TEST(a_name_changes_hands)
+{
+	char loser[NAME_MAX_LEN + 1], text[128];
+
+	put("a_b", 2);
+	says("a-b=a_b:0/0;");
+	put("a-b", 1);
+	services_settle(ss);
+	strlcpy(loser, names_get(services_names(ss), "a_b"), sizeof(loser));
+	snprintf(text, sizeof(text), "-a-b;a-b=a-b:0/0;%s=a_b:0/0;", loser);
+	ck_assert_str_eq(said, text);
+	said[0] = '\0';
+	ck_assert_uint_eq(names_collisions(services_names(ss)), 1);
+	del("a-b");
+	snprintf(text, sizeof(text), "-a-b;-%s;a-b=a_b:0/0;", loser);
+	says(text);
+}
+END_TEST
+
+START_TEST(nonsense_is_refused)
+{
+	char key[LIMIT_SET_KEY];
+	size_t n = backend_service_key("web", key);
+
+	ck_assert(!services_put(ss, key, n, "x", 1));
+	ck_assert(!services_put(ss, "x", 1, "", 0));
+	n = backend_instance_key("web", "n", "1", key);
+	ck_assert(!services_put(ss, key, n, "x", 1));
+	services_del(ss, "x", 1);
+	says("");
+}
+END_TEST
+
+/* ---- answers ---- */
+
+static const struct {
+	const char *error;
+	long status;
+	const char *body;
+	enum plan_op op;
+	enum plan_result result;
+	const char *text;
+} answers[] = {
+	{ NULL, 200, "{}", PLAN_APPLY, PLAN_DONE, "HTTP 200: {}" },
+	{ NULL, 201, "", PLAN_APPLY, PLAN_DONE, "HTTP 201" },
+	{ "connection refused", 0, "", PLAN_APPLY, PLAN_LOST,
+	    "connection refused" },
+	{ NULL, 403,
+	    "{\"kind\":\"Status\",\"message\":\"services \\\"web\\\" is "
+	    "forbidden: User \\\"x\\\" cannot patch resource "
+	    "\\\"services\\\"\"}",
+	    PLAN_APPLY, PLAN_DENIED,
+	    "HTTP 403: services \"web\" is forbidden: User \"x\" cannot patch "
+	    "resource \"services\"; see contrib/kubernetes for the rights that "
+	    "katalogd needs" },
+	{ NULL, 401, "{\"kind\":\"Status\",\"message\":\"Unauthorized\"}",
+	    PLAN_DELETE, PLAN_DENIED,
+	    "HTTP 401: Unauthorized; the apiserver does not accept katalogd's "
+	    "credentials" },
+	{ NULL, 404, "404 page not found\n", PLAN_DELETE, PLAN_GONE,
+	    "HTTP 404: 404 page not found" },
+	{ NULL, 409, "", PLAN_APPLY, PLAN_CONFLICT, "HTTP 409" },
+	{ NULL, 422, "", PLAN_APPLY, PLAN_REFUSED, "HTTP 422" },
+	{ NULL, 422, "", PLAN_REPAIR, PLAN_CONFLICT, "HTTP 422" },
+	{ NULL, 400, "", PLAN_APPLY, PLAN_REFUSED, "HTTP 400" },
+	{ NULL, 429, "", PLAN_APPLY, PLAN_BUSY, "HTTP 429" },
+	{ NULL, 503, "", PLAN_APPLY, PLAN_BUSY, "HTTP 503" },
+	{ NULL, 500, "", PLAN_APPLY, PLAN_BROKEN, "HTTP 500" },
+	{ NULL, 504, "", PLAN_APPLY, PLAN_BROKEN, "HTTP 504" },
+	{ NULL, 302, "", PLAN_APPLY, PLAN_REFUSED, "HTTP 302" },
+};
+
+START_TEST(answers_mean)
+{
+	struct kube_answer a = {
+		.error = answers[_i].error,
+		.status = answers[_i].status,
+		.body = answers[_i].body,
+		.len = strlen(answers[_i].body),
+	};
+	char text[LIMIT_TEXT];
+
+	ck_assert_int_eq(kube_answer_result(&a, answers[_i].op),
+	    answers[_i].result);
+	kube_answer_text(&a, text, sizeof(text));
+	ck_assert_str_eq(text, answers[_i].text);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("services");
+	TCase *t = tcase_create("services");
+	SRunner *r = srunner_create(s);
+	int failed;
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, comes_changes_and_goes);
+	tcase_add_test(t, in_any_order);
+	tcase_add_test(t, only_what_is_touched);
+	tcase_add_test(t, gone_and_back_is_a_change);
+	tcase_add_test(t, a_name_changes_hands);
+	tcase_add_test(t, nonsense_is_refused);
+	tcase_add_loop_test(t, answers_mean, 0, COUNT(answers));
+	suite_add_tcase(s, t);
+	srunner_run_all(r, CK_ENV);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
