@@ -5,12 +5,9 @@
 #include <string.h>
 
 #include "tests/unit/k8s_text.h"
-#include "workers/k8s_writer/kube_answer.h"
-#include "workers/k8s_writer/services.h"
+#include "workers/k8s_writer/desire.h"
 
-#define COUNT(a) (sizeof(a) / sizeof(*(a)))
-
-static struct services *ss;
+static struct desire *d;
 static char said[512];
 
 static void
@@ -38,8 +35,24 @@ on_want(struct wanted *w, void *arg)
 	wanted_free(w);
 }
 
-static const struct services_conf conf = {
+static char loser[NAME_MAX_LEN + 1];
+
+/* "!service:winner" */
+static void
+on_collision(const struct names_collision *c, void *arg)
+{
+	(void)arg;
+	strlcat(said, "!", sizeof(said));
+	strlcat(said, c->service, sizeof(said));
+	strlcat(said, ":", sizeof(said));
+	strlcat(said, c->winner, sizeof(said));
+	strlcat(said, ";", sizeof(said));
+	strlcpy(loser, c->given, sizeof(loser));
+}
+
+static const struct desire_conf conf = {
 	.objects = &k8s_conf,
+	.collision = on_collision,
 	.drop = on_drop,
 	.want = on_want,
 };
@@ -48,13 +61,13 @@ static void
 setup(void)
 {
 	said[0] = '\0';
-	ss = services_new(&conf);
+	d = desire_new(&conf);
 }
 
 static void
 teardown(void)
 {
-	services_free(ss);
+	desire_free(d);
 }
 
 static void
@@ -64,7 +77,7 @@ put(const char *name, uint64_t create_index)
 	char key[LIMIT_SET_KEY], buf[1024];
 	size_t n = backend_service_key(name, key);
 
-	ck_assert(services_put(ss, key, n, buf,
+	ck_assert(desire_put(d, key, n, buf,
 	    backend_service_encode(&s, buf, sizeof(buf))));
 }
 
@@ -77,7 +90,7 @@ put_instance(const char *name, const char *id, const char *address, bool ready)
 	char key[LIMIT_SET_KEY], buf[1024];
 	size_t n = backend_instance_key(name, "node", id, key);
 
-	ck_assert(services_put(ss, key, n, buf,
+	ck_assert(desire_put(d, key, n, buf,
 	    backend_instance_encode(&i, buf, sizeof(buf))));
 }
 
@@ -86,7 +99,7 @@ del(const char *name)
 {
 	char key[LIMIT_SET_KEY];
 
-	services_del(ss, key, backend_service_key(name, key));
+	desire_del(d, key, backend_service_key(name, key));
 }
 
 static void
@@ -94,13 +107,13 @@ del_instance(const char *name, const char *id)
 {
 	char key[LIMIT_SET_KEY];
 
-	services_del(ss, key, backend_instance_key(name, "node", id, key));
+	desire_del(d, key, backend_instance_key(name, "node", id, key));
 }
 
 static void
 says(const char *text)
 {
-	services_settle(ss);
+	desire_settle(d);
 	ck_assert_str_eq(said, text);
 	said[0] = '\0';
 }
@@ -162,20 +175,24 @@ END_TEST
 
 START_TEST(a_name_changes_hands)
 {
-	char loser[NAME_MAX_LEN + 1], text[128];
+	char text[256];
 
 	put("a_b", 2);
 	says("a-b=a_b:0/0;");
 	put("a-b", 1);
-	services_settle(ss);
-	strlcpy(loser, names_get(services_names(ss), "a_b"), sizeof(loser));
-	snprintf(text, sizeof(text), "-a-b;a-b=a-b:0/0;%s=a_b:0/0;", loser);
-	ck_assert_str_eq(said, text);
-	said[0] = '\0';
-	ck_assert_uint_eq(names_collisions(services_names(ss)), 1);
-	del("a-b");
-	snprintf(text, sizeof(text), "-a-b;-%s;a-b=a_b:0/0;", loser);
+	desire_settle(d);
+	snprintf(text, sizeof(text), "!a_b:a-b;-a-b;a-b=a-b:0/0;%s=a_b:0/0;",
+	    loser);
 	says(text);
+	ck_assert_uint_eq(desire_collisions(d), 1);
+	/* It is said once. */
+	put_instance("a_b", "1", "10.0.0.1", true);
+	snprintf(text, sizeof(text), "%s=a_b:1/1;", loser);
+	says(text);
+	del("a-b");
+	snprintf(text, sizeof(text), "-a-b;-%s;a-b=a_b:1/1;", loser);
+	says(text);
+	ck_assert_uint_eq(desire_collisions(d), 0);
 }
 END_TEST
 
@@ -184,76 +201,20 @@ START_TEST(nonsense_is_refused)
 	char key[LIMIT_SET_KEY];
 	size_t n = backend_service_key("web", key);
 
-	ck_assert(!services_put(ss, key, n, "x", 1));
-	ck_assert(!services_put(ss, "x", 1, "", 0));
+	ck_assert(!desire_put(d, key, n, "x", 1));
+	ck_assert(!desire_put(d, "x", 1, "", 0));
 	n = backend_instance_key("web", "n", "1", key);
-	ck_assert(!services_put(ss, key, n, "x", 1));
-	services_del(ss, "x", 1);
+	ck_assert(!desire_put(d, key, n, "x", 1));
+	desire_del(d, "x", 1);
 	says("");
-}
-END_TEST
-
-/* ---- answers ---- */
-
-static const struct {
-	const char *error;
-	long status;
-	const char *body;
-	enum plan_op op;
-	enum plan_result result;
-	const char *text;
-} answers[] = {
-	{ NULL, 200, "{}", PLAN_APPLY, PLAN_DONE, "HTTP 200: {}" },
-	{ NULL, 201, "", PLAN_APPLY, PLAN_DONE, "HTTP 201" },
-	{ "connection refused", 0, "", PLAN_APPLY, PLAN_LOST,
-	    "connection refused" },
-	{ NULL, 403,
-	    "{\"kind\":\"Status\",\"message\":\"services \\\"web\\\" is "
-	    "forbidden: User \\\"x\\\" cannot patch resource "
-	    "\\\"services\\\"\"}",
-	    PLAN_APPLY, PLAN_DENIED,
-	    "HTTP 403: services \"web\" is forbidden: User \"x\" cannot patch "
-	    "resource \"services\"; see contrib/kubernetes for the rights that "
-	    "katalogd needs" },
-	{ NULL, 401, "{\"kind\":\"Status\",\"message\":\"Unauthorized\"}",
-	    PLAN_DELETE, PLAN_DENIED,
-	    "HTTP 401: Unauthorized; the apiserver does not accept katalogd's "
-	    "credentials" },
-	{ NULL, 404, "404 page not found\n", PLAN_DELETE, PLAN_GONE,
-	    "HTTP 404: 404 page not found" },
-	{ NULL, 409, "", PLAN_APPLY, PLAN_CONFLICT, "HTTP 409" },
-	{ NULL, 422, "", PLAN_APPLY, PLAN_REFUSED, "HTTP 422" },
-	{ NULL, 422, "", PLAN_REPAIR, PLAN_CONFLICT, "HTTP 422" },
-	{ NULL, 400, "", PLAN_APPLY, PLAN_REFUSED, "HTTP 400" },
-	{ NULL, 429, "", PLAN_APPLY, PLAN_BUSY, "HTTP 429" },
-	{ NULL, 503, "", PLAN_APPLY, PLAN_BUSY, "HTTP 503" },
-	{ NULL, 500, "", PLAN_APPLY, PLAN_BROKEN, "HTTP 500" },
-	{ NULL, 504, "", PLAN_APPLY, PLAN_BROKEN, "HTTP 504" },
-	{ NULL, 302, "", PLAN_APPLY, PLAN_REFUSED, "HTTP 302" },
-};
-
-START_TEST(answers_mean)
-{
-	struct kube_answer a = {
-		.error = answers[_i].error,
-		.status = answers[_i].status,
-		.body = answers[_i].body,
-		.len = strlen(answers[_i].body),
-	};
-	char text[LIMIT_TEXT];
-
-	ck_assert_int_eq(kube_answer_result(&a, answers[_i].op),
-	    answers[_i].result);
-	kube_answer_text(&a, text, sizeof(text));
-	ck_assert_str_eq(text, answers[_i].text);
 }
 END_TEST
 
 int
 main(void)
 {
-	Suite *s = suite_create("services");
-	TCase *t = tcase_create("services");
+	Suite *s = suite_create("desire");
+	TCase *t = tcase_create("desire");
 	SRunner *r = srunner_create(s);
 	int failed;
 
@@ -264,7 +225,6 @@ main(void)
 	tcase_add_test(t, gone_and_back_is_a_change);
 	tcase_add_test(t, a_name_changes_hands);
 	tcase_add_test(t, nonsense_is_refused);
-	tcase_add_loop_test(t, answers_mean, 0, COUNT(answers));
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
