@@ -349,10 +349,13 @@ is_displaced(const struct plan_item *it)
 static void
 settle_changed(struct plan *p, struct plan_item *it, uint64_t now)
 {
-	if (is_displaced(it))
-		group_assign(p, it->group, now);
-	else
-		settle_item(p, it, now);
+	struct plan_group *g = it->group;
+	bool displaced = is_displaced(it);
+
+	/* Whose name is taken is told before it gets another one. */
+	settle_item(p, it, now);
+	if (displaced)
+		group_assign(p, g, now);
 }
 
 void
@@ -575,12 +578,12 @@ item_ends_well(struct plan *p, struct plan_item *it, struct kube_object *got,
 
 /*
  * Twice: it is not that the watch is late, but there is one that the watch
- * does not show. The next list tries again.
+ * does not show (it shows all Services). The next list tries again.
  */
 static bool
 is_unseen(const struct plan_item *it, enum plan_result r)
 {
-	return r == PLAN_CONFLICT && it->created &&
+	return r == PLAN_CONFLICT && it->created && it->kind != KUBE_SERVICE &&
 	    it->state == ACTUAL_ABSENT && it->failures > 1;
 }
 

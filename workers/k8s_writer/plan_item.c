@@ -307,8 +307,10 @@ item_needs_repair(const struct plan_item *it)
 	others = (size_t)__builtin_popcountll(x.ports);
 	if (!x.selector && others == 0)
 		return false;
-	/* Without the wanted port, the others may be ours of before. */
-	return port == 0 || others < it->actual.nports;
+	/* Without the wanted port, the others may be ours of before; or they
+	 * stand in its way. */
+	return port == 0 || others < it->actual.nports ||
+	    it->result == PLAN_REFUSED;
 }
 
 static bool

@@ -105,10 +105,9 @@ say_collision(const struct names_collision *c)
 void
 say_report(const struct object_report *r)
 {
-	if (strcmp(r->actual, "foreign") == 0 &&
-	    strcmp(r->desired, "present") == 0)
-		log_warnx("service %s: %s %s/%s: %s", r->service, r->kind,
-		    r->namespace, r->name, r->error);
+	if (strcmp(r->actual, "foreign") == 0)
+		log_warnx("service %s: %s %s/%s is somebody else's: %s",
+		    r->service, r->kind, r->namespace, r->name, r->error);
 }
 
 /* ---- writes ---- */
