@@ -89,6 +89,7 @@ want_ttl(const char *id, enum service_status st, unsigned def, uint64_t ttl)
 	memcpy(copy, id, strlen(id) + 1);
 	s->id = copy;
 	s->name = s->namespace = s->pod = "x";
+	s->output = st == SERVICE_PASSING ? "" : "text";
 	s->status = st;
 	s->ttl_ms = ttl;
 	plan_want(p, s, &f, now);
@@ -525,6 +526,21 @@ refresh_at(void)
 	does(PLAN_REFRESH, "a");
 	return at;
 }
+
+/* A new check has no output: it follows at once where there is one. */
+START_TEST(output_follows)
+{
+	want("a", SERVICE_CRITICAL, 1);
+	want("b", SERVICE_PASSING, 1);
+	plan_synced(p, true, now);
+	fresh(true);
+	read_nothing();
+	does(PLAN_REGISTER, "a");
+	does(PLAN_REFRESH, "a");
+	does(PLAN_REGISTER, "b");
+	nothing();
+}
+END_TEST
 
 START_TEST(refreshes_in_time)
 {
@@ -1001,6 +1017,7 @@ add_actual(Suite *s)
 	TCase *t = tcase_create("actual");
 
 	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, output_follows);
 	tcase_add_test(t, refreshes_in_time);
 	tcase_add_test(t, refresh_after_write);
 	tcase_add_test(t, refresh_after_slow_write);

@@ -146,7 +146,7 @@ want_ttl(unsigned i, enum service_status st, const char *tag, uint64_t ttl)
 	s->pod = "web";
 	s->address = "10.0.0.1";
 	s->notes = "{}";
-	s->output = service_status_name(st);
+	s->output = st == SERVICE_PASSING ? "" : service_status_name(st);
 	s->tags[0] = tag;
 	s->ntags = 1;
 	s->meta[0] =

@@ -327,11 +327,17 @@ done_update(struct plan *p, struct plan_item *it)
 static void
 done_register(struct plan *p, struct plan_item *it)
 {
-	if (it->state < ACTUAL_PASSING)
-		it->state = actual_of_status(it->sent_status);
+	bool is_new = it->state < ACTUAL_PASSING;
+
 	it->def = it->sent_def;
 	item_refresh_in(p, it, it->sent_ttl_ms, &window_registered,
 	    it->sent_at);
+	if (!is_new)
+		return;
+	it->state = actual_of_status(it->sent_status);
+	/* A registration has no output for its check: it follows at once. */
+	if (it->want != NULL && it->want->output[0] != '\0')
+		it->refresh_at = it->sent_at;
 }
 
 static void

@@ -8,8 +8,11 @@
 
 #define PORT_MAX 65535
 
-/* The outputs of the check: constant while the status is. */
-static const char output_ready[] = "pod is ready";
+/*
+ * The outputs of the check: constant while the status is, for each change is a
+ * write for Consul's servers. What is well has the one of a new check.
+ */
+static const char output_ready[] = "";
 static const char output_not_ready[] = "pod is not ready";
 static const char output_ending[] = "pod is terminating";
 static const char output_sidecar[] = "waiting for the sidecar to be ready";
