@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness.consul import Consul
+from harness.consul import Consul, Refused, three_servers
 from harness.proxy import Answer, ConsulProxy
 from harness.reader import Catalog, Reader
 from harness.waiting import SLOWNESS, await_for, holds_for
@@ -392,6 +392,36 @@ def test_a_wiped_consul(catalog, agent, tmp_path, read):
         reader.await_endpoints("web", {"10.1.0.1": True, "10.0.1.1": True}, 2)
         reader.await_endpoints("api", {"10.0.0.1": True, "10.0.1.1": False}, 2)
         assert reader.deleted() == []
+
+
+def test_a_consul_without_leader(tmp_path, read):
+    with three_servers(tmp_path / "servers") as (first, *others):
+        cat = Catalog(first)
+        for name in ("web", "api"):
+            for number in range(2):
+                cat.put(name, number)
+        reader = read(first).await_confirmed()
+        for server in others:
+            server.stop()
+        # A query that waits may go on to do so at a server that led before.
+        await_for(lambda: not is_writable(cat), 30)
+        holds_for(lambda: reader.deleted() == [], 5)
+        for server in others:
+            server.spawn()
+        await_for(lambda: is_writable(cat), 60, "a leader again")
+        # A server may hold back a query for some time when it finds a leader.
+        reader.await_endpoints("web", {"10.0.0.1": False, "10.0.1.1": True}, 8)
+        await_for(lambda: reader.health.state == "ok", 2)
+        cat.put("web", 2)
+        await_for(lambda: "10.0.2.1" in reader.endpoints("web"), 2)
+        assert reader.deleted() == []
+
+
+def is_writable(cat):
+    with contextlib.suppress(Refused):
+        cat.check("web", 0, "critical")
+        return True
+    return False
 
 
 def test_many_at_once_go_after_a_second_look(catalog, agent, read):

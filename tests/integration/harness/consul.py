@@ -248,6 +248,8 @@ class ConsulServer(Consul):
                 "data_dir": str(folder / "data"),
                 "bootstrap_expect": peers,
                 "retry_join": [f"127.0.0.1:{s.serf}" for s in join],
+                # The others may not be up yet.
+                "retry_interval": "1s",
                 "performance": {"raft_multiplier": 1},
                 "ports": {"serf_lan": self.serf, "server": free_port()},
             },

@@ -39,8 +39,11 @@ def holds_for(condition, duration, what="", interval=0.05):
         time.sleep(interval)
 
 
+GIVEN = set()
+
+
 def free_port():
-    """A port on loopback that is free for TCP and UDP."""
+    """A port on loopback that is free for TCP and UDP, another each time."""
     while True:
         with (
             socket.socket() as tcp,
@@ -52,4 +55,6 @@ def free_port():
                 udp.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
+            if port not in GIVEN:
+                GIVEN.add(port)
+                return port
