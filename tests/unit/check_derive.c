@@ -288,7 +288,7 @@ START_TEST(a_name_with_a_nul_is_left_out)
 	struct refusal r;
 	struct derived *d =
 	    derive_text("{" NODE ",\"Service\":{\"ID\":\"a\\u0000b\","
-				 "\"Service\":\"web\","
+			"\"Service\":\"web\","
 			"\"Tags\":[\"kubernetes\"]}}",
 		&plain, &r);
 
