@@ -277,19 +277,27 @@ health_of(const struct writer *w, const struct plan_counts *c,
 		strlcpy(text, "in step", LIMIT_TEXT);
 		return HEALTH_OK;
 	}
-	snprintf(text, LIMIT_TEXT, "%zu of %zu objects are not yet as desired",
-	    c->pending, sum(c->desired));
+	if (c->pending == 0)
+		strlcpy(text, "waiting for a second read of Consul",
+		    LIMIT_TEXT);
+	else
+		snprintf(text, LIMIT_TEXT,
+		    "%zu of %zu objects are not yet as desired", c->pending,
+		    sum(c->desired));
 	return w->synced ? HEALTH_OK : HEALTH_STARTING;
 }
 
-/* A copy that could take over is as ready as the one that writes. */
+/*
+ * A copy that could take over is as ready as the one that writes. While it is
+ * not sure that Consul showed all, what is to go is not gone.
+ */
 static void
 find_synced(struct writer *w, const struct plan_counts *c)
 {
 	bool follows =
 	    !w->leader.led && *lease_holder(&w->leader.lease) != '\0';
 
-	if (w->synced || !w->complete || !c->known || w->trouble != 0)
+	if (w->synced || !w->confirmed || !c->known || w->trouble != 0)
 		return;
 	if (follows) {
 		w->synced = true;

@@ -196,6 +196,8 @@ writer_synced(struct writer *w, bool new_epoch)
 {
 	w->complete = true;
 	settle(w);
+	if (new_epoch)
+		w->confirmed = false;
 	plan_synced(w->plan, new_epoch, clock_ms());
 	kick(w);
 }
@@ -204,6 +206,7 @@ void
 writer_fresh(struct writer *w, uint64_t read_at, bool confirmed)
 {
 	settle(w);
+	w->confirmed = confirmed;
 	plan_fresh(w->plan, read_at, confirmed, clock_ms());
 	kick(w);
 }

@@ -76,6 +76,7 @@ struct writer {
 	bool released; /* the Lease, or that was begun */
 	bool complete; /* a snapshot came */
 	uint64_t settle_at; /* the desire; UINT64_MAX: nothing to */
+	bool confirmed; /* in this epoch: what Consul lacks is gone */
 	bool synced;
 
 	unsigned trouble; /* TROUBLE_* */
