@@ -638,6 +638,19 @@ START_TEST(the_ratio_is_the_option)
 }
 END_TEST
 
+START_TEST(what_waited_is_added_up_when_it_goes)
+{
+	struct trust t;
+
+	trust_init(&t, 500);
+	ck_assert_uint_eq(trust_lost(&t, TRUST_SERVICES, 4, 10, T0), 0);
+	ck_assert_uint_gt(trust_lost(&t, TRUST_SERVICES, 2, 6, T0), 0);
+	trust_took(&t, TRUST_SERVICES);
+	trust_took(&t, TRUST_SERVICES);
+	ck_assert_uint_gt(trust_lost(&t, TRUST_SERVICES, 1, 4, T0), 0);
+}
+END_TEST
+
 static void
 add_tests(TCase *t)
 {
@@ -659,6 +672,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, host_names_are_left_out_or_followed);
 	tcase_add_test(t, counts);
 	tcase_add_test(t, the_ratio_is_the_option);
+	tcase_add_test(t, what_waited_is_added_up_when_it_goes);
 }
 
 int

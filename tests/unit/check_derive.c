@@ -114,6 +114,10 @@ static const struct {
 					   "\"kubernetes\"}",
 	      .conf = &loops },
 	    "taken ready 10.0.0.1:80 " },
+	{ { .tags = "[]",
+	      .service = ADDRESS("10.0.0.1") ",\"Meta\":{\"external-source\":"
+					     "\"kubernetes\"}" },
+	    "untagged ready :0 " },
 	/* Addresses. */
 	{ { .service = ",\"Port\":80" }, "taken ready 10.0.0.9:80 " },
 	{ { .service = ADDRESS("") }, "taken ready 10.0.0.9:80 " },

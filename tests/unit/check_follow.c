@@ -492,6 +492,26 @@ START_TEST(a_pass_ends_without_the_removed)
 }
 END_TEST
 
+START_TEST(a_pass_counts_only_reads_that_began_in_it)
+{
+	settle();
+	follow_dirty(f, "a");
+	assert_asks(T0 + 50000, "a");
+	follow_sweep(f, T0 + 50000);
+	assert_asks(T0 + 50000, "b");
+	service_came("a", FOLLOW_READ, T0 + 50010);
+	assert_asks(T0 + 50010, "a");
+	service_came("b", FOLLOW_READ, T0 + 50020);
+	assert_asks(T0 + 50020, "c");
+	service_came("c", FOLLOW_READ, T0 + 50030);
+	assert_asks(T0 + 50030, "");
+	ck_assert_uint_eq(follow_counts(f).passes, 2);
+	service_came("a", FOLLOW_READ, T0 + 50040);
+	assert_asks(T0 + 50040, "");
+	ck_assert_uint_eq(follow_counts(f).passes, 3);
+}
+END_TEST
+
 START_TEST(nothing_to_follow_is_complete)
 {
 	ask_all(T0);
@@ -528,6 +548,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, a_new_token_tries_all_again);
 	tcase_add_test(t, the_removed_are_not_read);
 	tcase_add_test(t, a_pass_ends_without_the_removed);
+	tcase_add_test(t, a_pass_counts_only_reads_that_began_in_it);
 	tcase_add_test(t, nothing_to_follow_is_complete);
 }
 
