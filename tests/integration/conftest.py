@@ -109,11 +109,14 @@ def kube_proxy(shared_cluster):
 
 
 @pytest.fixture
-def sync(tmp_path):
+def sync(tmp_path, request):
     """sync(consul, space, **options): a katalogd from there to here.
 
-    name tells several of one test apart.
+    name tells several of one test apart. It ends before its peers do.
     """
+    for peer in ("catalog", "space", "proxy", "kube_proxy"):
+        if peer in request.fixturenames:
+            request.getfixturevalue(peer)
     with contextlib.ExitStack() as stack:
 
         def start_one(consul, space, env=None, wait=True, name="sync", **more):

@@ -1,10 +1,11 @@
 """Services of other nodes in Consul's catalog, many at once."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 TAG = "kubernetes"
-BY = 8
+# More than so many are written by transactions, each of so many.
+FEW = 16
+TRANSACTION = 32
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,17 @@ class Instance:
     @property
     def place(self):
         return {"Node": self.node, "Address": self.node_address}
+
+    @property
+    def definition(self):
+        return {
+            "ID": self.id,
+            "Service": self.service,
+            "Address": self.address,
+            "Port": self.port,
+            "Tags": list(self.tags),
+            "Meta": self.meta,
+        }
 
     @property
     def check(self):
@@ -66,27 +78,34 @@ class Catalog:
 
     def put(self, *items):
         """Registers instances, or what changed of them."""
-        if len(items) == 1:
-            self.register(items[0])
-            return
-        with ThreadPoolExecutor(BY) as pool:
-            list(pool.map(self.register, items))
+        alone = items
+        if len(items) > FEW:
+            # One of each node, so that the nodes are there.
+            alone = {item.node: item for item in items}.values()
+        for item in alone:
+            self.register(item)
+        if len(items) > FEW:
+            self.write_by_transactions(items)
 
     def register(self, instance):
         body = {
             **instance.place,
             "NodeMeta": instance.node_meta,
-            "Service": {
-                "ID": instance.id,
-                "Service": instance.service,
-                "Address": instance.address,
-                "Port": instance.port,
-                "Tags": list(instance.tags),
-                "Meta": instance.meta,
-            },
+            "Service": instance.definition,
             "Check": instance.check,
         }
         self.consul.put("/v1/catalog/register", body)
+
+    def write_by_transactions(self, items):
+        for begin in range(0, len(items), TRANSACTION):
+            writes = []
+            for item in items[begin : begin + TRANSACTION]:
+                service = {"Node": item.node, "Service": item.definition}
+                writes += [
+                    {"Service": {"Verb": "set", **service}},
+                    {"Check": {"Verb": "set", "Check": item.check}},
+                ]
+            self.consul.put("/v1/txn", writes)
 
     def set_status(self, instance, status):
         """Its check alone is written; returns the instance as it is now."""

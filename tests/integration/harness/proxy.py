@@ -5,6 +5,7 @@ import http.client
 import json
 import re
 import socket
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -112,6 +113,11 @@ class ConsulProxy:
 
 class Server(ThreadingHTTPServer):
     request_queue_size = 128
+
+    def handle_error(self, request, client_address):
+        """A client that went away is nothing to be told of."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import time
 from dataclasses import dataclass
 
 from .daemon import TOP
@@ -145,6 +146,16 @@ class Space:
         )
 
     # What was done to it.
+
+    def await_quiet(self, duration=1):
+        """Nothing was written for so long."""
+
+        def quiet():
+            writes = self.cluster.audited(namespace=self.name)
+            last = max(r.ended for r in writes if r.is_write)
+            return time.time() - last > duration
+
+        await_for(quiet, 20, "no more writes")
 
     def writes(self, since=0, **fields):
         """Writes that went well, of others than the tests."""
