@@ -512,6 +512,27 @@ START_TEST(a_pass_counts_only_reads_that_began_in_it)
 }
 END_TEST
 
+/* One that failed before it began is tried in it, too. */
+START_TEST(a_pass_waits_for_those_that_failed_before)
+{
+	settle();
+	follow_dirty(f, "a");
+	ask_all(T0 + 50000);
+	service_came("a", FOLLOW_UNREADABLE, T0 + 50000);
+	follow_sweep(f, T0 + 50000);
+	assert_asks(T0 + 50000, "b c");
+	service_came("b", FOLLOW_READ, T0 + 50010);
+	service_came("c", FOLLOW_READ, T0 + 50010);
+	assert_asks(T0 + 50010, "");
+	ck_assert_uint_eq(follow_counts(f).passes, 2);
+	assert_asks(T0 + 50000 + FOLLOW_RETRY_MIN_MS, "a");
+	service_came("a", FOLLOW_UNREADABLE, T0 + 50300);
+	assert_asks(T0 + 50300, "");
+	ck_assert_uint_eq(follow_counts(f).passes, 3);
+	ck_assert(!follow_counts(f).good);
+}
+END_TEST
+
 START_TEST(nothing_to_follow_is_complete)
 {
 	ask_all(T0);
@@ -549,6 +570,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, the_removed_are_not_read);
 	tcase_add_test(t, a_pass_ends_without_the_removed);
 	tcase_add_test(t, a_pass_counts_only_reads_that_began_in_it);
+	tcase_add_test(t, a_pass_waits_for_those_that_failed_before);
 	tcase_add_test(t, nothing_to_follow_is_complete);
 }
 
