@@ -20,6 +20,7 @@
 #define BACKLOG     64
 #define SOCKET_MODE 0660
 #define PROBE_MS    1000
+#define PROBES      10
 
 struct listen_def {
 	enum option option;
@@ -170,7 +171,7 @@ static bool
 remove_stale(const char *path, const struct sockaddr_un *sun)
 {
 	struct stat st;
-	int err;
+	int err = ECONNRESET;
 
 	if (lstat(path, &st) == -1)
 		return errno == ENOENT;
@@ -178,8 +179,8 @@ remove_stale(const char *path, const struct sockaddr_un *sun)
 		errno = EEXIST;
 		return false;
 	}
-	err = probe(sun);
-	if (err == ECONNRESET)
+	/* Who dies takes the connections that wait with it, then the socket. */
+	for (int i = 0; i < PROBES && err == ECONNRESET; i++)
 		err = probe(sun);
 	if (err == ECONNREFUSED)
 		return unlink(path) == 0;
