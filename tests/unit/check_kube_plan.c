@@ -14,6 +14,7 @@
 static struct plan *p;
 static uint64_t now;
 static size_t reports, gones;
+static size_t first; /* the number of the first endpoint */
 static struct object_report last;
 static char last_id[LIMIT_SET_KEY + 1], last_error[LIMIT_TEXT + 1];
 
@@ -46,7 +47,7 @@ static void
 setup(void)
 {
 	now = T0;
-	reports = gones = 0;
+	reports = gones = first = 0;
 	cluster_reset();
 	p = plan_new(&conf);
 }
@@ -77,7 +78,8 @@ wanted_of(const char *name, size_t n, size_t unready, bool routes)
 
 	for (size_t i = 0; i < n; i++) {
 		snprintf(addresses[i], sizeof(addresses[i]), "10.0.%u.%u",
-		    (unsigned)(i / 250), (unsigned)(i % 250));
+		    (unsigned)((first + i) / 250),
+		    (unsigned)((first + i) % 250));
 		instances[i] = (struct backend_instance){
 			.address = addresses[i],
 			.port = 80,
@@ -463,6 +465,20 @@ START_TEST(a_new_epoch_is_confirmed_anew)
 	nothing();
 	confirm();
 	ck_assert_uint_eq(run(), 2);
+}
+END_TEST
+
+START_TEST(not_confirmed_any_more)
+{
+	ready();
+	want("web", 0);
+	want("api", 0);
+	run();
+	plan_fresh(p, now, false, now);
+	plan_drop(p, "api", now);
+	nothing();
+	confirm();
+	ck_assert_uint_eq(run(), 1);
 }
 END_TEST
 
@@ -963,6 +979,25 @@ START_TEST(failures_of_one_object)
 }
 END_TEST
 
+/* The watch shows it before the write is given up. */
+START_TEST(lost_but_done)
+{
+	struct plan_action a;
+	struct kube_object got;
+	bool has_got;
+
+	ready();
+	want("web", 0);
+	a = next();
+	ck_assert_int_eq(cluster_write(&a, &got, &has_got), PLAN_DONE);
+	plan_seen(p, &got, now);
+	plan_done(p, a.item, PLAN_LOST, NULL, "lost", 0, now);
+	must_be_at_rest();
+	ck_assert_uint_eq(counts().failed[PLAN_LOST], 0);
+	ck_assert_str_eq(last_error, "");
+}
+END_TEST
+
 START_TEST(one_failure_stops_no_other)
 {
 	ready();
@@ -1021,6 +1056,41 @@ START_TEST(wanted_otherwise_meanwhile)
 	nothing();
 	finish(&a);
 	does(PLAN_APPLY, KUBE_SLICE, "web-consul");
+	must_be_at_rest();
+}
+END_TEST
+
+/* They stay where they are about to be, though the cluster has none yet. */
+START_TEST(an_endpoint_goes_while_slices_are_made)
+{
+	struct plan_action a, b;
+
+	ready();
+	want("web", 1500);
+	does(PLAN_APPLY, KUBE_SERVICE, "web");
+	a = next();
+	b = next();
+	first = 1;
+	want("web", 1499);
+	finish(&a);
+	finish(&b);
+	ck_assert_uint_eq(run(), 1);
+	must_be_at_rest();
+}
+END_TEST
+
+START_TEST(a_service_goes_last)
+{
+	struct plan_action a;
+
+	ready();
+	want("web", 1);
+	run();
+	plan_drop(p, "web", now);
+	next_is(PLAN_DELETE, KUBE_SLICE, "web-consul", &a);
+	nothing();
+	finish(&a);
+	does(PLAN_DELETE, KUBE_SERVICE, "web");
 	must_be_at_rest();
 }
 END_TEST
@@ -1353,6 +1423,7 @@ main(void)
 	tcase_add_test(t, nothing_goes_before_it_is_confirmed);
 	tcase_add_test(t, nor_before_all_is_known);
 	tcase_add_test(t, a_new_epoch_is_confirmed_anew);
+	tcase_add_test(t, not_confirmed_any_more);
 	tcase_add_test(t, endpoints_do_not_go_before_either);
 	tcase_add_test(t, too_many_wait_for_a_second_read);
 	tcase_add_test(t, a_second_read_that_says_otherwise);
@@ -1377,10 +1448,13 @@ main(void)
 	tcase_add_test(t, told_to_wait);
 	tcase_add_test(t, nobody_answers);
 	tcase_add_loop_test(t, failures_of_one_object, 0, COUNT(failures));
+	tcase_add_test(t, lost_but_done);
 	tcase_add_test(t, one_failure_stops_no_other);
 	tcase_add_test(t, news_are_news_once);
 	tcase_add_test(t, gone_is_deleted);
 	tcase_add_test(t, wanted_otherwise_meanwhile);
+	tcase_add_test(t, an_endpoint_goes_while_slices_are_made);
+	tcase_add_test(t, a_service_goes_last);
 	tcase_add_test(t, not_wanted_any_more_meanwhile);
 	tcase_add_test(t, leadership_ends_meanwhile);
 	tcase_add_test(t, what_another_leader_did_counts);

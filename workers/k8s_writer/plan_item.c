@@ -502,6 +502,15 @@ item_end(struct plan *p, struct plan_item *it)
 	item_free(p, it);
 }
 
+static bool
+is_as_it_should_be(const struct plan_item *it)
+{
+	if (it->in_flight)
+		return false;
+	return item_is_wanted(it) ? item_is_current(it)
+				  : it->state != ACTUAL_OURS;
+}
+
 /* Somebody else's is none of ours, unless it is in the way. */
 static bool
 is_concern(const struct plan_item *it)
@@ -520,6 +529,9 @@ item_settle(struct plan *p, struct plan_item *it, uint64_t now)
 		item_end(p, it);
 		return;
 	}
+	/* A write that failed was done all the same, or somebody did it. */
+	if (it->result != PLAN_DONE && is_as_it_should_be(it))
+		item_forgive(p, it);
 	if (!it->in_flight && needs_write(p, it, &op))
 		item_place(p, it, op, now);
 	item_count(p, it, tally_of(p, it));
