@@ -5,6 +5,9 @@
 /* It is a watch's lines that are bounded, not their sum. */
 #define WATCH_BYTES UINT64_MAX
 
+/* One that is refused ends sooner. */
+#define WATCH_WORKS_MS 1000
+
 void
 follower_init(struct follower *f, struct writer *w, enum kube_kind kind)
 {
@@ -32,6 +35,7 @@ trouble(struct follower *f, const char *verb, const struct reply *r)
 static void
 no_trouble(struct follower *f)
 {
+	f->watch_failed = false;
 	say_no_trouble(f->w, TROUBLE_KIND(kind_of(f)));
 }
 
@@ -56,9 +60,8 @@ ended(struct follower *f, const char *verb, const struct reply *r, long status)
 		absent(f, r);
 		break;
 	case WATCH_ERROR:
+		f->watch_failed = f->watch.version[0] != '\0';
 		trouble(f, verb, r);
-		/* A watch with nothing to say would not show that it is over. */
-		watch_relist(&f->watch);
 		break;
 	default:
 		break;
@@ -90,7 +93,8 @@ take_page(struct follower *f, struct kube_list *l)
 	if (watch_page(&f->watch, l, now) != WATCH_COMPLETE)
 		return;
 	plan_list_end(plan, kind, now);
-	no_trouble(f);
+	if (!f->watch_failed)
+		no_trouble(f);
 	if (was_absent)
 		log_info("kubernetes at %s: has %s now", f->w->conf.server,
 		    kube_kind_plural(kind));
@@ -224,6 +228,15 @@ watch(struct follower *f, const char *path)
 	f->request = request(f->w, &conf, path);
 }
 
+/* A watch that has nothing to say shows only so that it works. */
+static uint64_t
+cured_at(const struct follower *f)
+{
+	if (!f->watch_failed || f->watch.under_way != WATCH_WATCH)
+		return UINT64_MAX;
+	return f->watch.begun_at + WATCH_WORKS_MS;
+}
+
 /* ---- both ---- */
 
 void
@@ -241,6 +254,8 @@ follower_start(struct follower *f, uint64_t now)
 	char path[WATCH_PATH];
 	enum watch_do what = WATCH_NOTHING;
 
+	if (now >= cured_at(f))
+		no_trouble(f);
 	if (f->on)
 		what = watch_next(&f->watch, now);
 	if (what == WATCH_STOP) {
@@ -261,5 +276,9 @@ follower_start(struct follower *f, uint64_t now)
 uint64_t
 follower_due(const struct follower *f, uint64_t now)
 {
-	return f->on ? watch_due(&f->watch, now) : UINT64_MAX;
+	uint64_t at = cured_at(f), due = UINT64_MAX;
+
+	if (f->on)
+		due = watch_due(&f->watch, now);
+	return at < due ? at : due;
 }

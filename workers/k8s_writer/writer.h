@@ -1,7 +1,7 @@
 /*
  * The writer: follows what the cluster has, and makes it match what
- * consul-reader says. The shell around the pure modules of this folder: it
- * owns the clock, the timer, the requests and what is said about them.
+ * consul-reader says. The shell around the modules without I/O of this
+ * folder: it owns the clock, the timer, the requests and what is said about them.
  */
 #ifndef WRITER_H
 #define WRITER_H
