@@ -10,7 +10,7 @@ from harness.waiting import await_for, holds_for
 
 DOMAIN = "example.org"
 MANAGER = "consul-sync"
-NOT_OURS = "space-[0-9]+/web: .* not katalogd's"
+NOT_OURS = "space-[0-9]+/web .* not katalogd's"
 WEB = Instance("web", address="10.64.0.1", tags=(TAG, "internal"))
 
 
@@ -171,7 +171,7 @@ def test_foreign_route_is_left_alone(sync, space, put, catalog, consul):
     before = space.routes()
     catalog.put(WEB)
     daemon = sync(consul, space, domain_suffix=DOMAIN, wait=False)
-    daemon.await_log("web-envoy-internal: .* not katalogd's")
+    daemon.await_log("web-envoy-internal .* not katalogd's")
     space.await_has(WEB)
     assert space.routes() == before
 
