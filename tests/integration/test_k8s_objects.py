@@ -407,8 +407,9 @@ def test_changes_follow(sync, space, catalog, consul):
     space.await_has(*items)
     items[0] = items[0].with_(address="10.65.0.1", port=81)
     catalog.put(items[0])
-    # Consul's lists do not say which service changed: it is found by a sweep.
-    space.await_has(*items, timeout=15)
+    # Consul's lists do not say which service changed: it is found by a sweep,
+    # which is made once a minute at the latest.
+    space.await_has(*items, timeout=75)
     catalog.remove(items.pop(1))
     space.await_has(*items)
     catalog.remove(*more)
