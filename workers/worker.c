@@ -109,6 +109,21 @@ worker_exit(struct worker *w)
 	end_loop(&self, EXIT_SUCCESS);
 }
 
+void
+worker_answer(const char *text)
+{
+	size_t len = strlen(text), done = 0;
+	ssize_t n;
+
+	while (done < len) {
+		n = write(STDOUT_FILENO, text + done, len - done);
+		if (n == -1 && errno != EINTR)
+			fatal("--dry-run: standard output");
+		if (n > 0)
+			done += (size_t)n;
+	}
+}
+
 /* Blobs. */
 
 static off_t

@@ -70,6 +70,8 @@ struct channel *worker_link(struct worker *w, enum role peer);
 /* Asks for a connection to Consul's unix:// path: connected() follows, with
  * fd -1 if it failed. */
 void worker_ask_connection(struct worker *w);
+/* What a dry run answers, to standard output; fatal if that takes it not. */
+void worker_answer(const char *text);
 /* Ends the event loop, exit status 0. */
 void worker_exit(struct worker *w);
 

@@ -3,7 +3,6 @@
  * kubelet-reader derives, and keeps their TTL checks alive.
  */
 #include <bsd/stdlib.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,21 +66,6 @@ on_del(const void *key, size_t key_len, void *arg)
 	free(id);
 }
 
-static void
-write_all(const char *text)
-{
-	size_t len = strlen(text), done = 0;
-	ssize_t n;
-
-	while (done < len) {
-		n = write(STDOUT_FILENO, text + done, len - done);
-		if (n == -1 && errno != EINTR)
-			fatal("--dry-run: standard output");
-		if (n > 0)
-			done += (size_t)n;
-	}
-}
-
 /* --dry-run: what would be registered, in the order of the IDs. */
 static void
 print_desired(struct context *c)
@@ -97,7 +81,7 @@ print_desired(struct context *c)
 		    service_decode(e->key, e->key_len, e->val, e->val_len);
 	text = consul_json_dry_run((const struct service *const *)list, n,
 	    c->deregister_ms);
-	write_all(text);
+	worker_answer(text);
 	free(text);
 	while (i > 0)
 		free(list[--i]);

@@ -3,7 +3,6 @@
  * HTTPRoutes of the Consul services that consul-reader follows.
  */
 #include <bsd/stdlib.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,26 +51,11 @@ on_del(const void *key, size_t key_len, void *arg)
 }
 
 static void
-write_all(const char *text)
-{
-	size_t len = strlen(text), done = 0;
-	ssize_t n;
-
-	while (done < len) {
-		n = write(STDOUT_FILENO, text + done, len - done);
-		if (n == -1 && errno != EINTR)
-			fatal("--dry-run: standard output");
-		if (n > 0)
-			done += (size_t)n;
-	}
-}
-
-static void
 print_desired(struct context *c)
 {
 	char *text = writer_manifest(c->writer);
 
-	write_all(text);
+	worker_answer(text);
 	free(text);
 	worker_exit(c->w);
 }
