@@ -4,16 +4,13 @@
 #include <bsd/string.h>
 #include <bsd/sys/queue.h>
 #include <curl/curl.h>
-#include <errno.h>
 #include <event2/event_struct.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/duration.h"
@@ -23,6 +20,7 @@
 #include "workers/http_headers.h"
 #include "workers/http_transfer.h"
 #include "workers/resolve.h"
+#include "workers/unix_pool.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
@@ -55,14 +53,6 @@ struct http_request {
 };
 
 TAILQ_HEAD(request_list, http_request);
-
-/* Descriptors for unix://, which only the supervisor can connect. */
-struct unix_pool {
-	int spare; /* -1: none */
-	bool asked;
-	/* None could be had: ask again only when a request needs one. */
-	bool failed;
-};
 
 struct blob {
 	char *data;
@@ -358,89 +348,50 @@ request_ended(struct http_request *r, CURLcode code)
 
 /* ---- unix:// ----------------------------------------------------------- */
 
-static void
-spare_close(struct http_client *c)
-{
-	if (c->pool.spare >= 0)
-		close(c->pool.spare);
-	c->pool.spare = -1;
-}
-
-/* The server may have closed it while it lay in the pool. */
-static bool
-is_quiet(int fd)
-{
-	char byte;
-
-	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
-	    (errno == EAGAIN || errno == EWOULDBLOCK);
-}
-
 /* From inside curl, which opens a connection. */
 static int
-spare_take(void *arg)
+connected_socket(void *arg)
 {
 	struct http_client *c = arg;
-	int fd = c->pool.spare;
 
-	if (fd < 0)
-		return -1;
-	if (!is_quiet(fd)) {
-		spare_close(c);
-		return -1;
-	}
-	c->pool.spare = -1;
-	return fd;
+	return unix_pool_take(&c->pool);
 }
 
 static void
-spare_ask(struct http_client *c)
+ask_ahead(struct http_client *c)
 {
-	if (c->pool.asked)
-		return;
-	c->pool.asked = true;
-	c->pool.failed = false;
-	c->conf.want_connection(c->conf.arg);
-}
-
-static void
-spare_ask_ahead(struct http_client *c)
-{
-	if (!is_unix(c) || c->pool.spare >= 0 || c->pool.failed)
-		return;
-	if (curl_loop_sockets(c->loop) < c->conf.max_connections)
-		spare_ask(c);
+	if (is_unix(c) && curl_loop_sockets(c->loop) < c->conf.max_connections)
+		unix_pool_ask_ahead(&c->pool);
 }
 
 /* True if there is a connection for one more request. */
 static bool
-spare_ready(struct http_client *c)
+connection_ready(struct http_client *c)
 {
 	unsigned have = curl_loop_sockets(c->loop);
 
-	if (!is_unix(c) || c->ntransfers < have + (c->pool.spare >= 0))
+	if (!is_unix(c) || c->ntransfers < have + unix_pool_has(&c->pool))
 		return true;
-	spare_ask(c);
+	unix_pool_ask(&c->pool);
 	return false;
+}
+
+static void
+fail_waiting(struct http_client *c)
+{
+	struct http_request *r;
+
+	while ((r = TAILQ_FIRST(&c->waiting)) != NULL)
+		request_fail(r, "connect to %s: the supervisor could not",
+		    c->peer);
 }
 
 void
 http_client_give_connection(struct http_client *c, int fd)
 {
-	struct http_request *r;
-
-	c->pool.asked = false;
-	if (fd < 0) {
-		c->pool.failed = true;
-		while ((r = TAILQ_FIRST(&c->waiting)) != NULL)
-			request_fail(r,
-			    "connect to %s: the supervisor could "
-			    "not",
-			    c->peer);
-	} else {
-		spare_close(c);
-		c->pool.spare = fd;
-	}
+	unix_pool_give(&c->pool, fd);
+	if (fd < 0)
+		fail_waiting(c);
 	kick(c);
 }
 
@@ -482,7 +433,7 @@ must_wait(struct http_client *c)
 {
 	if (c->resolve != NULL && resolve_state(c->resolve) != RESOLVE_READY)
 		return true;
-	return !spare_ready(c);
+	return !connection_ready(c);
 }
 
 static void
@@ -552,7 +503,7 @@ client_destroy(struct http_client *c)
 	transfers_forget(c);
 	curl_loop_free(c->loop);
 	resolve_free(c->resolve);
-	spare_close(c);
+	unix_pool_close(&c->pool);
 	for (int i = 0; i < HTTP_BLOB_MAX; i++)
 		freezero(c->blobs[i].data, c->blobs[i].len);
 	event_free(c->kick);
@@ -581,7 +532,7 @@ settle(struct http_client *c)
 	c->again = false;
 	start_waiting(c);
 	collect(c);
-	spare_ask_ahead(c);
+	ask_ahead(c);
 	c->settling = false;
 	if (c->freed)
 		client_destroy(c);
@@ -662,7 +613,7 @@ open_curl(struct http_client *c)
 		.base = c->conf.base,
 		.max_connections = c->conf.max_connections,
 		.progress = on_change,
-		.connected_socket = is_unix(c) ? spare_take : NULL,
+		.connected_socket = is_unix(c) ? connected_socket : NULL,
 		.arg = c,
 	};
 
@@ -690,7 +641,7 @@ http_client_preload(const struct http_client_conf *conf, bool *dns)
 	c->conf = *conf;
 	if (c->conf.max_connections == 0)
 		c->conf.max_connections = 1;
-	c->pool.spare = -1;
+	unix_pool_init(&c->pool, conf->want_connection, conf->arg);
 	TAILQ_INIT(&c->waiting);
 	TAILQ_INIT(&c->running);
 	TAILQ_INIT(&c->ended);
