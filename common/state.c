@@ -296,12 +296,6 @@ set_complete(struct set *s)
 		feed_run(f);
 }
 
-bool
-set_is_complete(const struct set *s)
-{
-	return s->complete;
-}
-
 struct feed *
 feed_new(struct set *s)
 {
@@ -446,10 +440,10 @@ apply_put(struct replica *r, struct entry *e)
 }
 
 static void
-apply_del(struct replica *r, struct entry *e)
+apply_del(struct replica *r, struct entry *e, bool named)
 {
 	table_take(r->have, e);
-	r->ops->del(e->e.key, e->e.key_len, r->arg);
+	r->ops->del(e->e.key, e->e.key_len, named, r->arg);
 	free(e);
 }
 
@@ -468,7 +462,7 @@ apply_snapshot(struct replica *r)
 	for (e = table_first(r->have); e != NULL; e = next) {
 		next = table_next(e);
 		if (e->mark != r->serial)
-			apply_del(r, e);
+			apply_del(r, e, false);
 	}
 	return true;
 }
@@ -513,7 +507,7 @@ delta_del(struct replica *r, const struct msg *m)
 
 	if (e == NULL)
 		return false;
-	apply_del(r, e);
+	apply_del(r, e, true);
 	return true;
 }
 
@@ -604,18 +598,6 @@ replica_message(struct replica *r, const struct msg *m)
 	if (m->type >= MSG_MAX || handlers[r->state][m->type] == NULL)
 		return false;
 	return handlers[r->state][m->type](r, m);
-}
-
-bool
-replica_complete(const struct replica *r)
-{
-	return r->epoch != 0;
-}
-
-const struct set_entry *
-replica_get(const struct replica *r, const void *key, size_t key_len)
-{
-	return public(table_find(r->have, key, key_len));
 }
 
 const struct set_entry *

@@ -61,7 +61,6 @@ const struct set_entry *set_next(const struct set *s,
 
 /* From now on the set is the truth: feeds start to send. */
 void set_complete(struct set *s);
-bool set_is_complete(const struct set *s);
 
 struct feed;
 
@@ -91,13 +90,16 @@ struct replica;
 /* What they are told may not free the replica or attach it elsewhere. */
 struct replica_ops {
 	/*
-	 * A new or changed entry; replica_get() still has the one before.
+	 * A new or changed entry; the replica still has the one before.
 	 * False: its value is nonsense, a protocol error; the entry does not
 	 * count, and no entry of that snapshot is deleted.
 	 */
 	bool (*put)(const struct set_entry *e, void *arg);
-	/* It is gone from the replica. The key is valid during the call. */
-	void (*del)(const void *key, size_t key_len, void *arg);
+	/*
+	 * It is gone from the replica. The key is valid during the call.
+	 * named: by a DEL of its own; else a snapshot came without it.
+	 */
+	void (*del)(const void *key, size_t key_len, bool named, void *arg);
 	/*
 	 * A snapshot was applied: put() and then del() were called for what
 	 * differs from before. new_epoch: from another start of the producer
@@ -124,11 +126,7 @@ void replica_attach(struct replica *r, struct channel *ch);
  * in the generations is none: it asks for RESYNC, once, and waits.
  */
 bool replica_message(struct replica *r, const struct msg *m);
-/* Holds what at least one complete snapshot said. */
-bool replica_complete(const struct replica *r);
-/* As set_get() and so on. */
-const struct set_entry *replica_get(const struct replica *r, const void *key,
-    size_t key_len);
+/* As set_first() and so on. */
 const struct set_entry *replica_first(const struct replica *r);
 const struct set_entry *replica_next(const struct replica *r,
     const struct set_entry *e);

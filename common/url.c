@@ -262,16 +262,26 @@ url_parse(const char *s, unsigned allowed, enum url_scheme fallback,
 }
 
 void
-url_origin(const struct url *u, char *buf, size_t cap)
+url_origin(const struct url *u, char buf[URL_ORIGIN])
 {
 	const char *scheme = schemes[u->scheme].name;
+	bool v6 = strchr(u->host, ':') != NULL;
 
 	if (u->port == 0)
-		snprintf(buf, cap, "%s://", scheme);
-	else if (strchr(u->host, ':') != NULL)
-		snprintf(buf, cap, "%s://[%s]:%u", scheme, u->host, u->port);
+		snprintf(buf, URL_ORIGIN, "%s://%s", scheme, u->path);
 	else
-		snprintf(buf, cap, "%s://%s:%u", scheme, u->host, u->port);
+		snprintf(buf, URL_ORIGIN, "%s://%s%s%s:%u", scheme,
+		    v6 ? "[" : "", u->host, v6 ? "]" : "", u->port);
+}
+
+void
+url_prefix(const struct url *u, char buf[LIMIT_OPTION])
+{
+	size_t len =
+	    strlcpy(buf, u->scheme == URL_UNIX ? "" : u->path, LIMIT_OPTION);
+
+	while (len > 0 && buf[len - 1] == '/')
+		buf[--len] = '\0';
 }
 
 bool

@@ -31,8 +31,19 @@ struct url {
 const char *url_parse(const char *s, unsigned allowed, enum url_scheme fallback,
     uint16_t default_port, struct url *u);
 
-/* "scheme://host:port" (brackets where needed) without the path. */
-void url_origin(const struct url *u, char *buf, size_t cap);
+/* Room for what url_origin() writes: the longest path or name. */
+#define URL_ORIGIN (LIMIT_OPTION + 16)
+
+/*
+ * Whom to talk to: "scheme://host:port" (brackets where needed) without the
+ * path; "unix:///path" and "file:///path" with it.
+ */
+void url_origin(const struct url *u, char buf[URL_ORIGIN]);
+/*
+ * What the paths of requests begin with: the path without the slashes at its
+ * end; "" for unix, whose path is the socket's.
+ */
+void url_prefix(const struct url *u, char buf[LIMIT_OPTION]);
 
 /* ":8080", "1.2.3.4:8080", "[::1]:8080": host "" is any. False if bad. */
 bool url_parse_listen(const char *s, char *host, size_t cap, uint16_t *port);

@@ -86,10 +86,11 @@ take(const struct set_entry *e, void *arg)
 }
 
 static void
-drop(const void *key, size_t key_len, void *arg)
+drop(const void *key, size_t key_len, bool named, void *arg)
 {
 	(void)key;
 	(void)key_len;
+	(void)named;
 	(void)arg;
 }
 

@@ -89,8 +89,9 @@ mirror_put(const struct set_entry *e, void *arg)
 }
 
 static void
-mirror_del(const void *key, size_t key_len, void *arg)
+mirror_del(const void *key, size_t key_len, bool named, void *arg)
 {
+	(void)named;
 	must(set_del(arg, key, key_len));
 }
 

@@ -138,10 +138,11 @@ on_put(const struct set_entry *e, void *arg)
 }
 
 static void
-on_del(const void *key, size_t key_len, void *arg)
+on_del(const void *key, size_t key_len, bool named, void *arg)
 {
 	char *text = xmalloc(4 * key_len + 1);
 
+	(void)named;
 	(void)arg;
 	strvisx(text, key, key_len, VIS_OCTAL | VIS_TAB | VIS_NL);
 	printf("del\t%s\n", text);

@@ -45,22 +45,23 @@ static const struct {
 	{ "http://" LABEL63 "." LABEL63, URL_HTTP, LABEL63 "." LABEL63, false,
 	    80, "/", "http://" LABEL63 "." LABEL63 ":80" },
 	{ "unix:///run/consul.sock", URL_UNIX, "", false, 0, "/run/consul.sock",
-	    "unix://" },
+	    "unix:///run/consul.sock" },
 	{ "unix://" PATH100 "/aaaaaa", URL_UNIX, "", false, 0,
-	    PATH100 "/aaaaaa", "unix://" },
+	    PATH100 "/aaaaaa", "unix://" PATH100 "/aaaaaa" },
 	{ "file:///etc/pods%20.json?", URL_FILE, "", false, 0,
-	    "/etc/pods%20.json?", "file://" },
+	    "/etc/pods%20.json?", "file:///etc/pods%20.json?" },
 	{ "file:///gr\xc3\xbc\xc3\x9f"
 	  "e",
 	    URL_FILE, "", false, 0,
 	    "/gr\xc3\xbc\xc3\x9f"
 	    "e",
-	    "file://" },
+	    "file:///gr\xc3\xbc\xc3\x9f"
+	    "e" },
 };
 
 START_TEST(reads)
 {
-	char origin[512];
+	char origin[URL_ORIGIN];
 	struct url u;
 	const char *why = url_parse(good[_i].text, ALL, URL_HTTP, 0, &u);
 
@@ -70,8 +71,32 @@ START_TEST(reads)
 	ck_assert_int_eq(u.host_is_ip, good[_i].ip);
 	ck_assert_uint_eq(u.port, good[_i].port);
 	ck_assert_str_eq(u.path, good[_i].path);
-	url_origin(&u, origin, sizeof(origin));
+	url_origin(&u, origin);
 	ck_assert_str_eq(origin, good[_i].origin);
+}
+END_TEST
+
+static const struct {
+	const char *text;
+	const char *prefix;
+} prefixes[] = {
+	{ "http://a", "" },
+	{ "http://a/", "" },
+	{ "http://a//", "" },
+	{ "http://a/x", "/x" },
+	{ "http://a/x/", "/x" },
+	{ "http://a/x/y//", "/x/y" },
+	{ "unix:///run/consul.sock", "" },
+};
+
+START_TEST(prefix)
+{
+	char buf[LIMIT_OPTION];
+	struct url u;
+
+	ck_assert_ptr_null(url_parse(prefixes[_i].text, ALL, URL_HTTP, 0, &u));
+	url_prefix(&u, buf);
+	ck_assert_str_eq(buf, prefixes[_i].prefix);
 }
 END_TEST
 
@@ -276,6 +301,7 @@ main(void)
 	int failed;
 
 	tcase_add_loop_test(t, reads, 0, COUNT(good));
+	tcase_add_loop_test(t, prefix, 0, COUNT(prefixes));
 	tcase_add_loop_test(t, refuses, 0, COUNT(bad));
 	tcase_add_test(t, takes_only_what_is_allowed);
 	tcase_add_test(t, has_a_bound);

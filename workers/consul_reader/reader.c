@@ -362,7 +362,7 @@ read_settings(struct reader *r, struct url *url)
 	    option_url(OPT_CONSUL_ADDR, settings_str(s, OPT_CONSUL_ADDR), url);
 	if (why != NULL)
 		fatalx("consul-addr: %s", why);
-	url_origin(url, r->server, sizeof(r->server));
+	url_origin(url, r->server);
 	r->query = (struct query_conf){
 		.prefix = path_prefix(url),
 		.tag = settings_str(s, OPT_CONSUL_TAG),

@@ -31,7 +31,6 @@ struct context {
 	uint64_t deregister_ms;
 	bool dry_run;
 	bool started;
-	bool named; /* a DEL is being applied, not a snapshot */
 };
 
 /* ---- desired services ---- */
@@ -57,12 +56,12 @@ on_put(const struct set_entry *e, void *arg)
 }
 
 static void
-on_del(const void *key, size_t key_len, void *arg)
+on_del(const void *key, size_t key_len, bool named, void *arg)
 {
 	struct context *c = arg;
 	char *id = xstrndup(key, key_len);
 
-	writer_drop(c->writer, id, c->named);
+	writer_drop(c->writer, id, named);
 	free(id);
 }
 
@@ -117,13 +116,6 @@ static const struct replica_ops desired_ops = {
 	.fresh = on_fresh,
 };
 
-static bool
-on_desired(struct context *c, const struct msg *m)
-{
-	c->named = m->type == MSG_DEL;
-	return replica_message(c->desired, m);
-}
-
 /* ---- reports ---- */
 
 static void
@@ -169,15 +161,6 @@ want_connection(void *arg)
 	struct context *c = arg;
 
 	worker_ask_connection(c->w);
-}
-
-static void
-name_server(struct context *c)
-{
-	url_origin(&c->url, c->server, sizeof(c->server));
-	if (c->url.scheme == URL_UNIX)
-		snprintf(c->server, sizeof(c->server), "unix://%s",
-		    c->url.path);
 }
 
 /* The path of a unix:// URL is the socket's. */
@@ -258,7 +241,7 @@ preload(struct worker *w, struct sandbox *sb)
 	    &c->url);
 	if (why != NULL)
 		fatalx("consul-addr: %s", why);
-	name_server(c);
+	url_origin(&c->url, c->server);
 	c->desired = replica_new(&desired_ops, c);
 	c->reports = set_new();
 	c->feed = feed_new(c->reports);
@@ -327,7 +310,7 @@ on_message(struct worker *w, enum role peer, const struct msg *m)
 	struct context *c = w->ctx;
 
 	if (peer == ROLE_KUBELET_READER)
-		return on_desired(c, m);
+		return replica_message(c->desired, m);
 	return peer == ROLE_HTTP && feed_message(c->feed, m);
 }
 

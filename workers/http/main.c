@@ -133,10 +133,11 @@ on_object(const struct set_entry *e, void *arg)
 }
 
 static void
-on_report_gone(const void *key, size_t key_len, void *arg)
+on_report_gone(const void *key, size_t key_len, bool named, void *arg)
 {
 	(void)key;
 	(void)key_len;
+	(void)named;
 	(void)arg;
 }
 

@@ -43,10 +43,11 @@ on_put(const struct set_entry *e, void *arg)
 }
 
 static void
-on_del(const void *key, size_t key_len, void *arg)
+on_del(const void *key, size_t key_len, bool named, void *arg)
 {
 	struct context *c = arg;
 
+	(void)named;
 	writer_del(c->writer, key, key_len);
 }
 
@@ -234,7 +235,7 @@ read_url(struct context *c)
 
 	if (why != NULL)
 		fatalx("k8s-api: %s", why);
-	url_origin(&c->url, c->server, sizeof(c->server));
+	url_origin(&c->url, c->server);
 }
 
 static void
