@@ -352,12 +352,6 @@ take_bytes(char **at, const void *s, size_t len)
 	return to;
 }
 
-static const char *
-take(char **at, const struct tlv_field *f)
-{
-	return take_bytes(at, f->val, f->len);
-}
-
 static bool
 is_flag(const struct tlv_field *f)
 {
@@ -392,8 +386,8 @@ backend_service_decode(const void *key, size_t key_len, const void *val,
 	at = (char *)(s + 1);
 	s->service = take_bytes(&at, name, strlen(name));
 	s->create_index = tlv_u64(&f[BSV_CREATE_INDEX]);
-	s->port_name = take(&at, &f[BSV_PORT_NAME]);
-	s->app_protocol = take(&at, &f[BSV_APP_PROTOCOL]);
+	s->port_name = tlv_take(&f[BSV_PORT_NAME], &at);
+	s->app_protocol = tlv_take(&f[BSV_APP_PROTOCOL], &at);
 	s->internal = tlv_u8(&f[BSV_INTERNAL]) != 0;
 	s->external = tlv_u8(&f[BSV_EXTERNAL]) != 0;
 	if (service_is_valid(s))
@@ -432,9 +426,9 @@ backend_instance_decode(const void *key, size_t key_len, const void *val,
 		return NULL;
 	at = (char *)(i + 1);
 	i->service = take_bytes(&at, name, strlen(name));
-	i->address = take(&at, &f[BIN_ADDRESS]);
-	i->node = take(&at, &f[BIN_NODE]);
-	i->zone = take(&at, &f[BIN_ZONE]);
+	i->address = tlv_take(&f[BIN_ADDRESS], &at);
+	i->node = tlv_take(&f[BIN_NODE], &at);
+	i->zone = tlv_take(&f[BIN_ZONE], &at);
 	i->port = tlv_u16(&f[BIN_PORT]);
 	i->ready = tlv_u8(&f[BIN_READY]) != 0;
 	if (instance_is_valid(i))
@@ -503,13 +497,13 @@ object_report_decode(const void *key, size_t key_len, const void *val,
 	if ((r = calloc(1, sizeof(*r) + len)) == NULL)
 		return NULL;
 	at = (char *)(r + 1);
-	r->id = take(&at, &f[OBR_ID]);
-	r->kind = take(&at, &f[OBR_KIND]);
-	r->namespace = take(&at, &f[OBR_NAMESPACE]);
-	r->name = take(&at, &f[OBR_NAME]);
-	r->service = take(&at, &f[OBR_SERVICE]);
-	r->desired = take(&at, &f[OBR_DESIRED]);
-	r->actual = take(&at, &f[OBR_ACTUAL]);
-	r->error = take(&at, &f[OBR_ERROR]);
+	r->id = tlv_take(&f[OBR_ID], &at);
+	r->kind = tlv_take(&f[OBR_KIND], &at);
+	r->namespace = tlv_take(&f[OBR_NAMESPACE], &at);
+	r->name = tlv_take(&f[OBR_NAME], &at);
+	r->service = tlv_take(&f[OBR_SERVICE], &at);
+	r->desired = tlv_take(&f[OBR_DESIRED], &at);
+	r->actual = tlv_take(&f[OBR_ACTUAL], &at);
+	r->error = tlv_take(&f[OBR_ERROR], &at);
 	return r;
 }

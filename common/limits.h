@@ -101,4 +101,18 @@
 #define LIMIT_HTTP_OTHER_FDS   32
 #define LIMIT_HTTP_IDLE_S      30
 
+/*
+ * Sidecars: connections (one each, and twice that while they are made anew),
+ * calls that wait at once, streams of a connection, connections from one
+ * address; a message (three names), its headers; how long a connection may
+ * say nothing while it has no call.
+ */
+#define LIMIT_GRPC_CONNECTIONS 512
+#define LIMIT_GRPC_CALLS       1024
+#define LIMIT_GRPC_STREAMS     128
+#define LIMIT_GRPC_PER_ADDRESS 128
+#define LIMIT_GRPC_MESSAGE     4096
+#define LIMIT_GRPC_HEADERS     8192
+#define LIMIT_GRPC_IDLE_S      300
+
 #endif

@@ -58,8 +58,26 @@ static const struct option_def defs[OPT_MAX] = {
 		.env = { "BIND_ADDRESS" },
 		.type = OPTION_LISTEN,
 		.def = "",
-		.help = "where sidecars register",
-		.no_effect = "sidecars are not served by this version",
+		.roles = HTTP | CONSUL,
+		.help = "where sidecars register, by gRPC (empty: off)",
+	},
+	[OPT_SIDECAR_VERIFY_PEER] = {
+		.name = "sidecar-verify-peer",
+		.env = { "SIDECAR_VERIFY_PEER" },
+		.type = OPTION_BOOL,
+		.def = "true",
+		.roles = CONSUL,
+		.help = "a pod's sidecar may only call from that pod's address",
+	},
+	[OPT_READINESS_GATES] = {
+		.name = "readiness-gates",
+		.env = { "READINESS_GATES" },
+		.type = OPTION_CHOICE,
+		.def = "auto",
+		.choices = "auto yes no",
+		.roles = CONSUL | K8S,
+		.help = "set the pods' readiness gates (auto: where the "
+			"cluster can be reached)",
 	},
 	[OPT_METRICS_BIND_ADDRESS] = {
 		.name = "metrics-bind-address",
@@ -89,6 +107,7 @@ static const struct option_def defs[OPT_MAX] = {
 		.name = "to-k8s",
 		.type = OPTION_BOOL,
 		.def = "false",
+		.roles = K8S,
 		.help = "bring Consul's tagged services into Kubernetes "
 			"(default as consul-sync)",
 	},

@@ -82,6 +82,23 @@ static const struct tlv_rule fresh_fields[] = {
 	{ U64(TAG_READ_AT) },
 	{ U8(TAG_CONFIRMED) },
 };
+static const struct tlv_rule call_fields[] = {
+	{ U64(TAG_CALL) },
+	{ U8(TAG_OP) },
+	{ STR(TAG_NAMESPACE, LIMIT_K8S_NAMESPACE) },
+	{ STR(TAG_POD, LIMIT_K8S_NAME) },
+	{ STR(TAG_CONTAINER, LIMIT_K8S_NAMESPACE) },
+	{ STR(TAG_PEER, LIMIT_ADDRESS) },
+	{ U8(TAG_LOCAL) },
+};
+static const struct tlv_rule call_end_fields[] = {
+	{ U64(TAG_CALL) },
+};
+static const struct tlv_rule answer_fields[] = {
+	{ U64(TAG_CALL) },
+	{ U8(TAG_CODE) },
+	{ STR(TAG_TEXT, LIMIT_TEXT) },
+};
 static const struct tlv_rule kubeconfig_fields[] = {
 	{ STR(TAG_TEXT, LIMIT_TEXT) },
 	{ STR(TAG_URL, LIMIT_OPTION - 1) },
@@ -113,6 +130,12 @@ enum {
 	DEL_MAX = LEN_VAR(LIMIT_SET_KEY),
 	END_LEN = LEN_U64 + LEN_U32,
 	FRESH_LEN = LEN_U64 + LEN_U8,
+	CALL_MIN = LEN_U64 + 2 * LEN_U8 + 4 * LEN_VAR(0),
+	CALL_MAX =
+	    CALL_MIN + 2 * LIMIT_K8S_NAMESPACE + LIMIT_K8S_NAME + LIMIT_ADDRESS,
+	CALL_END_LEN = LEN_U64,
+	ANSWER_MIN = LEN_U64 + LEN_U8 + LEN_VAR(0),
+	ANSWER_MAX = ANSWER_MIN + LIMIT_TEXT,
 	KUBECONFIG_MIN = 7 * LEN_VAR(0) + 2 * LEN_U8,
 	KUBECONFIG_MAX = KUBECONFIG_MIN + LIMIT_TEXT + LIMIT_OPTION - 1 +
 	    LIMIT_K8S_NAME + LIMIT_K8S_TOKEN + LIMIT_K8S_CA + LIMIT_K8S_CERT +
@@ -175,6 +198,17 @@ static const struct msg_rule rules[MSG_MAX] = {
 
 	[MSG_STATS_GET] = { MSG("STATS_GET", HTTP, SYNCERS, 0, 0) },
 	[MSG_STATS] = { MSG("STATS", SYNCERS, HTTP, 0, PROTO_BODY_MAX) },
+
+	[MSG_CALL] = { MSG("CALL", HTTP, CONSUL_W, CALL_MIN, CALL_MAX),
+	    FIELDS(call_fields) },
+	[MSG_CALL_END] = { MSG("CALL_END", HTTP, CONSUL_W, CALL_END_LEN,
+			       CALL_END_LEN),
+	    FIELDS(call_end_fields) },
+	[MSG_ANSWER] = { MSG("ANSWER", CONSUL_W, HTTP, ANSWER_MIN, ANSWER_MAX),
+	    FIELDS(answer_fields) },
+	[MSG_REMEMBER] = { MSG("REMEMBER", HTTP, CONSUL_W, PUT_MIN, PUT_MAX),
+	    FIELDS(put_fields) },
+	[MSG_REMEMBERED] = { MSG("REMEMBERED", HTTP, CONSUL_W, 0, 0) },
 };
 
 /* The most that the u8 fields with an enum or a truth value may hold. */
@@ -190,6 +224,9 @@ static const struct {
 	{ TAG_CONFIRMED, 1 },
 	{ TAG_INSECURE, 1 },
 	{ TAG_INLINE, 15 },
+	{ TAG_OP, CALL_DEREGISTER },
+	{ TAG_LOCAL, 1 },
+	{ TAG_CODE, 16 },
 };
 
 static const struct {

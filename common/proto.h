@@ -24,7 +24,7 @@
 #include "common/tlv.h"
 
 /* Goes up with every change of the messages. */
-#define PROTO_VERSION  2
+#define PROTO_VERSION  3
 #define PROTO_HEADER   16
 #define PROTO_BODY_MAX (LIMIT_PACKET - PROTO_HEADER)
 
@@ -91,6 +91,23 @@ enum msg_type {
 	MSG_STATS_GET,
 	/* SAMPLE, repeated: see metrics.h. */
 	MSG_STATS,
+
+	/*
+	 * http <-> consul-writer: sidecars' calls. An id names a call on one
+	 * link only.
+	 */
+	/* http: CALL, OP, NAMESPACE, POD, CONTAINER, PEER, LOCAL. */
+	MSG_CALL,
+	/* http: nobody waits for that answer any more: CALL. */
+	MSG_CALL_END,
+	/* consul-writer: CALL, CODE, TEXT. */
+	MSG_ANSWER,
+	/*
+	 * http, first on a new link: what it was told of pods by an earlier
+	 * consul-writer, as pod.h's reports: KEY, VALUE. Then the end of that.
+	 */
+	MSG_REMEMBER,
+	MSG_REMEMBERED,
 	MSG_MAX
 };
 
@@ -131,6 +148,14 @@ enum msg_tag {
 	TAG_K8S_CA, /* bytes, PEM */
 	TAG_K8S_CERT, /* bytes, PEM */
 	TAG_K8S_KEY, /* bytes, PEM */
+	TAG_CALL, /* u64 */
+	TAG_OP, /* u8: enum call_op */
+	TAG_NAMESPACE, /* str, 1..LIMIT_K8S_NAMESPACE */
+	TAG_POD, /* str, 1..LIMIT_K8S_NAME */
+	TAG_CONTAINER, /* str, LIMIT_K8S_NAMESPACE: a DNS label */
+	TAG_PEER, /* str: IPv4 or IPv6 literal of the caller */
+	TAG_LOCAL, /* u8: 1: the caller's address is one of this machine's; or 0 */
+	TAG_CODE, /* u8: gRPC's status code, 0..16 */
 };
 
 /* What a blob is. Which role gets which: blob_roles(). */
@@ -155,8 +180,11 @@ enum blob_id {
 enum listen_id {
 	LISTEN_METRICS = 1, /* TCP */
 	LISTEN_CONTROL, /* Unix socket */
+	LISTEN_SIDECAR, /* TCP, gRPC */
 	LISTEN_MAX
 };
+
+enum call_op { CALL_REGISTER, CALL_DEREGISTER };
 
 enum health {
 	HEALTH_STARTING,

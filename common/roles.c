@@ -8,6 +8,7 @@ static const char *const names[ROLE_MAX] = {
 	[ROLE_K8S_WRITER] = "k8s-writer",
 	[ROLE_HTTP] = "http",
 	[ROLE_KUBECONFIG] = "kubeconfig",
+	[ROLE_SIDECAR] = "katalog-sidecar",
 };
 
 const char *

@@ -15,6 +15,7 @@ enum role {
 	ROLE_K8S_WRITER,
 	ROLE_HTTP,
 	ROLE_KUBECONFIG, /* runs once for each version of that file */
+	ROLE_SIDECAR, /* katalog-sidecar: no worker, on no channel */
 	ROLE_MAX
 };
 

@@ -23,6 +23,7 @@ enum service_tag {
 	SVC_TTL,
 	SVC_PORT,
 	SVC_STATUS,
+	SVC_SIDECAR,
 	SVC_MAX
 };
 
@@ -48,6 +49,7 @@ static const struct tlv_rule service_rules[SVC_MAX] = {
 	[SVC_TTL] = { SVC_TTL, TLV_U64, 0, 8, 8 },
 	[SVC_PORT] = { SVC_PORT, TLV_U16, 0, 2, 2 },
 	[SVC_STATUS] = { SVC_STATUS, TLV_U8, 0, 1, 1 },
+	[SVC_SIDECAR] = { SVC_SIDECAR, TLV_U8, 0, 1, 1 },
 };
 
 static const char *const status_names[] = {
@@ -120,21 +122,8 @@ service_encode(const struct service *s, void *buf, size_t cap)
 	tlv_put_u64(&w, SVC_TTL, s->ttl_ms);
 	tlv_put_u16(&w, SVC_PORT, s->port);
 	tlv_put_u8(&w, SVC_STATUS, (uint8_t)s->status);
+	tlv_put_u8(&w, SVC_SIDECAR, s->sidecar);
 	return w.overflow ? 0 : w.len;
-}
-
-/* Copies a field and a NUL to *at and moves *at behind it. */
-static const char *
-take(char **at, const struct tlv_field *f)
-{
-	char *s = *at;
-
-	if (f->val == NULL)
-		return NULL;
-	memcpy(s, f->val, f->len);
-	s[f->len] = '\0';
-	*at = s + f->len + 1;
-	return s;
 }
 
 static bool
@@ -142,7 +131,7 @@ take_tag(struct service *s, char **at, const struct tlv_field *f)
 {
 	if (s->ntags == LIMIT_TAGS)
 		return false;
-	s->tags[s->ntags++] = take(at, f);
+	s->tags[s->ntags++] = tlv_take(f, at);
 	return true;
 }
 
@@ -161,7 +150,7 @@ take_meta(struct service *s, char **at, const struct tlv_field *f)
 		return false;
 	if (key > LIMIT_META_KEY || f->len - key - 1 > LIMIT_META_VALUE)
 		return false;
-	m->key = take(at, f);
+	m->key = tlv_take(f, at);
 	m->val = m->key + key + 1;
 	s->nmeta++;
 	return s->nmeta == 1 || strcmp(m[-1].key, m->key) < 0;
@@ -200,24 +189,26 @@ service_decode(const void *key, size_t key_len, const void *val, size_t len)
 	    !key_is(&f[SVC_ID], key, key_len))
 		return NULL;
 	if (tlv_u8(&f[SVC_STATUS]) >= STATUS_MAX ||
-	    tlv_u16(&f[SVC_PORT]) == 0 || tlv_u64(&f[SVC_TTL]) == 0)
+	    tlv_u8(&f[SVC_SIDECAR]) > 1 || tlv_u16(&f[SVC_PORT]) == 0 ||
+	    tlv_u64(&f[SVC_TTL]) == 0)
 		return NULL;
 	if ((s = calloc(1, sizeof(*s) + len)) == NULL)
 		return NULL;
 	at = (char *)(s + 1);
-	s->id = take(&at, &f[SVC_ID]);
-	s->name = take(&at, &f[SVC_NAME]);
-	s->namespace = take(&at, &f[SVC_NAMESPACE]);
-	s->pod = take(&at, &f[SVC_POD]);
-	s->pod_uid = take(&at, &f[SVC_POD_UID]);
-	s->address = take(&at, &f[SVC_ADDRESS]);
-	s->lan_ipv4 = take(&at, &f[SVC_LAN_IPV4]);
-	s->lan_ipv6 = take(&at, &f[SVC_LAN_IPV6]);
-	s->notes = take(&at, &f[SVC_NOTES]);
-	s->output = take(&at, &f[SVC_OUTPUT]);
+	s->id = tlv_take(&f[SVC_ID], &at);
+	s->name = tlv_take(&f[SVC_NAME], &at);
+	s->namespace = tlv_take(&f[SVC_NAMESPACE], &at);
+	s->pod = tlv_take(&f[SVC_POD], &at);
+	s->pod_uid = tlv_take(&f[SVC_POD_UID], &at);
+	s->address = tlv_take(&f[SVC_ADDRESS], &at);
+	s->lan_ipv4 = tlv_take(&f[SVC_LAN_IPV4], &at);
+	s->lan_ipv6 = tlv_take(&f[SVC_LAN_IPV6], &at);
+	s->notes = tlv_take(&f[SVC_NOTES], &at);
+	s->output = tlv_take(&f[SVC_OUTPUT], &at);
 	s->ttl_ms = tlv_u64(&f[SVC_TTL]);
 	s->port = tlv_u16(&f[SVC_PORT]);
 	s->status = (enum service_status)tlv_u8(&f[SVC_STATUS]);
+	s->sidecar = tlv_u8(&f[SVC_SIDECAR]) != 0;
 	if (!take_lists(s, &at, val, len)) {
 		free(s);
 		return NULL;
@@ -299,12 +290,12 @@ service_report_decode(const void *key, size_t key_len, const void *val,
 	if ((r = calloc(1, sizeof(*r) + len)) == NULL)
 		return NULL;
 	at = (char *)(r + 1);
-	r->id = take(&at, &f[REP_ID]);
-	r->name = take(&at, &f[REP_NAME]);
-	r->namespace = take(&at, &f[REP_NAMESPACE]);
-	r->pod = take(&at, &f[REP_POD]);
-	r->desired = take(&at, &f[REP_DESIRED]);
-	r->actual = take(&at, &f[REP_ACTUAL]);
-	r->error = take(&at, &f[REP_ERROR]);
+	r->id = tlv_take(&f[REP_ID], &at);
+	r->name = tlv_take(&f[REP_NAME], &at);
+	r->namespace = tlv_take(&f[REP_NAMESPACE], &at);
+	r->pod = tlv_take(&f[REP_POD], &at);
+	r->desired = tlv_take(&f[REP_DESIRED], &at);
+	r->actual = tlv_take(&f[REP_ACTUAL], &at);
+	r->error = tlv_take(&f[REP_ERROR], &at);
 	return r;
 }

@@ -48,6 +48,9 @@ struct service {
 	uint64_t ttl_ms;
 	uint16_t port; /* 1..65535 */
 	enum service_status status;
+	/* It may pass only while the pod's sidecar is registered (pod.h);
+	   status leaves the sidecar out. */
+	bool sidecar;
 };
 
 /* "passing", "warning", "critical". */

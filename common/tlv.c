@@ -209,3 +209,16 @@ tlv_str(const struct tlv_field *f, char *dst, size_t cap)
 	dst[len] = '\0';
 	return true;
 }
+
+const char *
+tlv_take(const struct tlv_field *f, char **at)
+{
+	char *s = *at;
+
+	if (f->val == NULL)
+		return NULL;
+	memcpy(s, f->val, f->len);
+	s[f->len] = '\0';
+	*at = s + f->len + 1;
+	return s;
+}

@@ -85,5 +85,11 @@ uint64_t tlv_u64(const struct tlv_field *f);
  * "", if it does not fit.
  */
 bool tlv_str(const struct tlv_field *f, char *dst, size_t cap);
+/*
+ * The same into a buffer that is filled from front to back: to *at, which
+ * moves behind the NUL. NULL if it is not there. A buffer as long as all
+ * fields with their headers has room for all of their texts.
+ */
+const char *tlv_take(const struct tlv_field *f, char **at);
 
 #endif
