@@ -593,11 +593,15 @@ static bool (*const handlers[][MSG_MAX])(struct replica *,
 };
 
 bool
+replica_knows(const struct msg *m)
+{
+	return m->type < MSG_MAX && handlers[REPLICA_LOST][m->type] != NULL;
+}
+
+bool
 replica_message(struct replica *r, const struct msg *m)
 {
-	if (m->type >= MSG_MAX || handlers[r->state][m->type] == NULL)
-		return false;
-	return handlers[r->state][m->type](r, m);
+	return replica_knows(m) && handlers[r->state][m->type](r, m);
 }
 
 const struct set_entry *

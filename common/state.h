@@ -126,6 +126,8 @@ void replica_attach(struct replica *r, struct channel *ch);
  * in the generations is none: it asks for RESYNC, once, and waits.
  */
 bool replica_message(struct replica *r, const struct msg *m);
+/* That it is one of those. */
+bool replica_knows(const struct msg *m);
 /* As set_first() and so on. */
 const struct set_entry *replica_first(const struct replica *r);
 const struct set_entry *replica_next(const struct replica *r,

@@ -25,9 +25,10 @@
 
 /* Bounds where the role does not set its own in preload(). */
 #define AS_BYTES ((size_t)1024 * 1024 * 1024)
-#define NOFILE   256
+/* Name servers, links and their like; a client's connections are added. */
+#define NOFILE 64
 
-#define SEALS    (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+#define SEALS  (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 struct told_health {
 	bool told;
@@ -36,12 +37,18 @@ struct told_health {
 	char text[LIMIT_TEXT + 1];
 };
 
+struct sibling {
+	struct channel *link; /* NULL: there is none now */
+	struct feed *feed; /* what we tell it; NULL: nothing */
+	struct replica *replica; /* what it tells us; NULL: nothing */
+};
+
 /* struct worker is what roles see of it. */
 struct process {
 	struct worker w;
 	const struct worker_role *role;
 	struct channel *control;
-	struct channel *links[ROLE_MAX];
+	struct sibling siblings[ROLE_MAX];
 	struct told_health health;
 	uint64_t log_dropped;
 	bool ready; /* READY was sent */
@@ -228,15 +235,43 @@ worker_ask_connection(struct worker *w)
 
 /* Links. */
 
+void
+worker_feeds(struct worker *w, enum role peer, struct feed *feed)
+{
+	(void)w;
+	self.siblings[peer].feed = feed;
+}
+
+void
+worker_follows(struct worker *w, enum role peer, struct replica *replica)
+{
+	(void)w;
+	self.siblings[peer].replica = replica;
+}
+
+static void
+tell_link(struct process *pr, enum role peer, struct channel *ch)
+{
+	struct sibling *s = &pr->siblings[peer];
+
+	s->link = ch;
+	if (s->feed != NULL)
+		feed_attach(s->feed, ch);
+	if (s->replica != NULL)
+		replica_attach(s->replica, ch);
+	if (pr->role->link != NULL)
+		pr->role->link(&pr->w, peer, ch);
+}
+
 static void
 drop_link(struct process *pr, enum role peer)
 {
-	if (pr->links[peer] == NULL)
+	struct channel *ch = pr->siblings[peer].link;
+
+	if (ch == NULL)
 		return;
-	channel_free(pr->links[peer]);
-	pr->links[peer] = NULL;
-	if (pr->role->link != NULL)
-		pr->role->link(&pr->w, peer, NULL);
+	tell_link(pr, peer, NULL);
+	channel_free(ch);
 }
 
 static void
@@ -285,19 +320,26 @@ static bool
 on_link_message(struct channel *ch, const struct msg *m, void *arg)
 {
 	struct process *pr = arg;
+	const struct sibling *s = &pr->siblings[channel_peer(ch)];
 
 	if (m->type == MSG_STATS_GET)
 		return send_stats(pr, ch);
-	if (pr->role->message == NULL)
-		return false;
-	return pr->role->message(&pr->w, channel_peer(ch), m);
+	if (s->feed != NULL && feed_message(s->feed, m))
+		return true;
+	if (s->replica != NULL && replica_knows(m))
+		return replica_message(s->replica, m);
+	return pr->role->message != NULL &&
+	    pr->role->message(&pr->w, channel_peer(ch), m);
 }
 
 static void
 on_link_drained(struct channel *ch, void *arg)
 {
 	struct process *pr = arg;
+	struct feed *feed = pr->siblings[channel_peer(ch)].feed;
 
+	if (feed != NULL)
+		feed_drained(feed);
 	if (pr->role->drained != NULL)
 		pr->role->drained(&pr->w, channel_peer(ch));
 }
@@ -312,15 +354,15 @@ static bool
 on_link(struct process *pr, const struct msg *m)
 {
 	enum role peer = (enum role)id_of(m);
+	struct channel *ch;
 
 	drop_link(pr, peer);
-	pr->links[peer] =
+	ch =
 	    channel_new(pr->w.base, m->fd, pr->role->role, peer, &link_ops, pr);
-	if (pr->links[peer] == NULL)
+	if (ch == NULL)
 		fatal("link to %s", role_name(peer));
 	log_debug("link to %s: up", role_name(peer));
-	if (pr->role->link != NULL)
-		pr->role->link(&pr->w, peer, pr->links[peer]);
+	tell_link(pr, peer, ch);
 	return true;
 }
 
@@ -335,7 +377,7 @@ struct channel *
 worker_link(struct worker *w, enum role peer)
 {
 	(void)w;
-	return peer < ROLE_MAX ? self.links[peer] : NULL;
+	return peer < ROLE_MAX ? self.siblings[peer].link : NULL;
 }
 
 /* The rest of what the supervisor says. */

@@ -18,6 +18,7 @@
 #include "common/metrics.h"
 #include "common/options.h"
 #include "common/sandbox.h"
+#include "common/state.h"
 
 struct worker {
 	struct event_base *base;
@@ -29,8 +30,9 @@ struct worker {
 struct worker_role {
 	enum role role;
 	/*
-	 * Before the sandbox closes: fills sb->ports, sb->dns, sizes. Sets
-	 * w->ctx. fatal() if it cannot.
+	 * Before the sandbox closes: fills sb->ports, sb->dns, sizes (what
+	 * every worker needs stands there already). Sets w->ctx, says what
+	 * the links carry. fatal() if it cannot.
 	 */
 	void (*preload)(struct worker *w, struct sandbox *sb);
 	void (*start)(struct worker *w);
@@ -50,7 +52,10 @@ struct worker_role {
 	 * gone (ch NULL). Never an end, never a reason to delete.
 	 */
 	void (*link)(struct worker *w, enum role peer, struct channel *ch);
-	/* A message of a sibling that worker.c did not handle itself. */
+	/*
+	 * A message of a sibling that neither worker.c nor what the link
+	 * carries knows. May be NULL, as link() may.
+	 */
 	bool (*message)(struct worker *w, enum role peer, const struct msg *m);
 	/* The link's queue ran empty. May be NULL. */
 	void (*drained)(struct worker *w, enum role peer);
@@ -63,6 +68,13 @@ int worker_main(const struct worker_role *role);
 /* Tells the supervisor how the work goes, if that differs from last time. */
 void worker_health(struct worker *w, enum health health, bool synced,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/*
+ * From preload(): the link to that sibling carries this set to it, or that
+ * sibling's set to us; one of each at most. Both stay the role's.
+ */
+void worker_feeds(struct worker *w, enum role peer, struct feed *feed);
+void worker_follows(struct worker *w, enum role peer, struct replica *replica);
+
 /* The channel to the supervisor, for what only one role has to say. */
 struct channel *worker_supervisor(struct worker *w);
 /* The channel to a sibling, NULL while there is none. */

@@ -5,12 +5,11 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/timer.h"
 #include "workers/consul_reader/reader_inside.h"
 
 /* Reads of services at once, besides the lists. */
 #define CONCURRENCY 16
-/* Name servers, links and their like. */
-#define NOFILE_REST 64
 /* How often k8s-writer hears that all is well (publish.h). */
 #define FRESH_TICK_MS 5000
 /* A catalog that may hide something is asked again, so often so soon. */
@@ -198,15 +197,6 @@ on_addresses(const char *host, void *arg)
 /* ---- the loop ---- */
 
 static void
-set_timer(struct reader *r, uint64_t ms)
-{
-	struct timeval tv = { .tv_sec = (time_t)(ms / 1000),
-		.tv_usec = (suseconds_t)(ms % 1000 * 1000) };
-
-	evtimer_add(r->timer, &tv);
-}
-
-static void
 look_again(const char *service, void *arg)
 {
 	struct reader *r = arg;
@@ -230,7 +220,7 @@ publish(struct reader *r, uint64_t now)
 {
 	if (!r->complete && follow_complete(r->follow, now)) {
 		r->complete = true;
-		log_info("consul at %s: following %zu services", r->server,
+		log_info("consul at %s: following %zu services", r->consul.name,
 		    follow_counts(r->follow).services);
 	}
 	/* While Consul is away, the set is as of the last time it was not. */
@@ -264,7 +254,7 @@ arm(struct reader *r, uint64_t now)
 		ms = 0;
 	else if (at - now < ms)
 		ms = at - now;
-	set_timer(r, ms);
+	timer_arm(r->timer, ms);
 }
 
 void
@@ -296,36 +286,6 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 /* ---- the worker ---- */
 
 static void
-want_connection(void *arg)
-{
-	struct reader *r = arg;
-
-	worker_ask_connection(r->w);
-}
-
-static void
-preload_client(struct reader *r, const struct url *url, struct sandbox *sb)
-{
-	const struct settings *s = r->w->settings;
-	struct http_client_conf conf = {
-		.base = r->w->base,
-		.url = *url,
-		.what = "consul",
-		.tls_server_name = settings_str(s, OPT_CONSUL_TLS_SERVER_NAME),
-		.insecure = !settings_bool(s, OPT_CONSUL_SSL_VERIFY),
-		.max_connections = CONCURRENCY + QUERY_LISTS,
-		.want_connection = want_connection,
-		.arg = r,
-	};
-
-	r->client = http_client_preload(&conf, &sb->dns);
-	http_client_token_header(r->client, "X-Consul-Token: ");
-	if (url->scheme != URL_UNIX)
-		sb->ports[sb->nports++] = url->port;
-	sb->nofile = CONCURRENCY + QUERY_LISTS + NOFILE_REST;
-}
-
-static void
 preload_hosts(struct reader *r, struct sandbox *sb)
 {
 	struct hosts_conf conf = {
@@ -340,31 +300,14 @@ preload_hosts(struct reader *r, struct sandbox *sb)
 	sb->dns = true;
 }
 
-/* The path of a unix:// URL is the socket's. */
-static const char *
-path_prefix(const struct url *u)
-{
-	char *path = xstrdup(u->scheme == URL_UNIX ? "" : u->path);
-	size_t len = strlen(path);
-
-	while (len > 0 && path[len - 1] == '/')
-		path[--len] = '\0';
-	return path;
-}
-
 static void
-read_settings(struct reader *r, struct url *url)
+read_settings(struct reader *r)
 {
 	const struct settings *s = r->w->settings;
-	const char *why;
 
-	why =
-	    option_url(OPT_CONSUL_ADDR, settings_str(s, OPT_CONSUL_ADDR), url);
-	if (why != NULL)
-		fatalx("consul-addr: %s", why);
-	url_origin(url, r->server);
+	upstream_init(&r->consul, UPSTREAM_CONSUL, s);
 	r->query = (struct query_conf){
-		.prefix = path_prefix(url),
+		.prefix = r->consul.prefix,
 		.tag = settings_str(s, OPT_CONSUL_TAG),
 		.datacenter = settings_str(s, OPT_CONSUL_DATACENTER),
 		.namespace = settings_str(s, OPT_CONSUL_NAMESPACE),
@@ -433,12 +376,11 @@ struct reader *
 reader_preload(struct worker *w, struct sandbox *sb)
 {
 	struct reader *r = xcalloc(1, sizeof(*r));
-	struct url url;
 
 	r->w = w;
 	r->metrics = &w->metrics;
 	arc4random_buf(r->secret, sizeof(r->secret));
-	read_settings(r, &url);
+	read_settings(r);
 	make_lists(r);
 	make_follow(r);
 	make_catalog(r);
@@ -446,7 +388,7 @@ reader_preload(struct worker *w, struct sandbox *sb)
 	r->timer = evtimer_new(w->base, on_timer, r);
 	if (r->timer == NULL)
 		fatalx("consul: no timer");
-	preload_client(r, &url, sb);
+	upstream_preload(&r->consul, w, sb, CONCURRENCY + QUERY_LISTS);
 	preload_hosts(r, sb);
 	return r;
 }
@@ -458,23 +400,13 @@ reader_start(struct reader *r)
 	pump(r);
 }
 
-static const enum http_client_blob client_blobs[BLOB_MAX] = {
-	[BLOB_CONSUL_TOKEN] = HTTP_TOKEN,
-	[BLOB_CONSUL_CA] = HTTP_CA,
-	[BLOB_CONSUL_CERT] = HTTP_CERT,
-	[BLOB_CONSUL_KEY] = HTTP_KEY,
-};
-
 /* With a new token, more may be seen, or less: all is read again. */
 void
 reader_blob(struct reader *r, enum blob_id id, const void *data, size_t len)
 {
 	uint64_t now = clock_ms();
 
-	if ((blob_roles(id) & ROLE_BIT(ROLE_CONSUL_READER)) == 0)
-		return;
-	http_client_blob(r->client, client_blobs[id], data, len);
-	if (!r->started)
+	if (!upstream_blob(&r->consul, id, data, len) || !r->started)
 		return;
 	follow_retry(r->follow, now);
 	for (int i = 0; i < QUERY_ROSTER; i++)
@@ -485,7 +417,7 @@ reader_blob(struct reader *r, enum blob_id id, const void *data, size_t len)
 void
 reader_connected(struct reader *r, int fd)
 {
-	http_client_give_connection(r->client, fd);
+	upstream_connected(&r->consul, fd);
 }
 
 void

@@ -16,8 +16,8 @@
 #include "workers/consul_reader/publish.h"
 #include "workers/consul_reader/query.h"
 #include "workers/consul_reader/reader.h"
-#include "workers/http_client.h"
 #include "workers/outage.h"
+#include "workers/upstream.h"
 
 /* A list and its request, of which there is at most one. */
 struct list {
@@ -37,7 +37,7 @@ struct read {
 struct reader {
 	struct worker *w;
 	struct metrics *metrics;
-	struct http_client *client;
+	struct upstream consul;
 	struct hosts *hosts; /* NULL: host names are not looked up */
 	struct follow *follow;
 	struct catalog *catalog;
@@ -49,7 +49,6 @@ struct reader {
 
 	struct query_conf query;
 	uint64_t timeout_ms;
-	char server[LIMIT_OPTION + 16]; /* for messages */
 	unsigned char secret[LISTING_SECRET];
 	bool dry_run;
 	bool started;

@@ -26,7 +26,7 @@ request(struct reader *r, struct http_request_conf *conf)
 	conf->headers[1] = ANSWER_LEADER;
 	conf->headers[2] = ANSWER_CONTACT;
 	conf->headers[3] = ANSWER_FILTERED;
-	return http_client_request(r->client, conf);
+	return http_client_request(r->consul.client, conf);
 }
 
 /* ---- lists ---- */

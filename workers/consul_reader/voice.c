@@ -37,12 +37,12 @@ void
 say_trouble(struct reader *r, const char *what, const char *text)
 {
 	if (r->dry_run)
-		fatalx("consul at %s: read %s: %s", r->server, what, text);
+		fatalx("consul at %s: read %s: %s", r->consul.name, what, text);
 	snprintf(r->trouble, sizeof(r->trouble), "read %.100s: %.400s", what,
 	    text);
 	if (outage_failed(&r->outage, text))
 		log_warnx("consul at %s: read %s: %s; trying again%s",
-		    r->server, what, text,
+		    r->consul.name, what, text,
 		    r->complete ? ", services stay as they are meanwhile" : "");
 }
 
@@ -54,7 +54,7 @@ say_no_trouble(struct reader *r)
 		return;
 	r->trouble[0] = '\0';
 	log_info("consul at %s: answers again, after %llu reads that failed",
-	    r->server, (unsigned long long)outage_ended(&r->outage));
+	    r->consul.name, (unsigned long long)outage_ended(&r->outage));
 }
 
 void
@@ -62,8 +62,8 @@ say_unreadable(struct reader *r, const char *service, const char *text,
     bool again)
 {
 	if (r->dry_run)
-		fatalx("consul at %s: read service %s: %s", r->server, service,
-		    text);
+		fatalx("consul at %s: read service %s: %s", r->consul.name,
+		    service, text);
 	if (again)
 		log_debug("read service %s: %s", service, text);
 	else
@@ -81,10 +81,10 @@ say_partial(struct reader *r, const char *text)
 	if (*text != '\0')
 		log_once_warn(&r->said_partial,
 		    "consul at %s: %s; what is not seen is not taken away",
-		    r->server, text);
+		    r->consul.name, text);
 	else
 		log_once_clear(&r->said_partial,
-		    "consul at %s: shows all of the catalog", r->server);
+		    "consul at %s: shows all of the catalog", r->consul.name);
 }
 
 void
@@ -94,7 +94,7 @@ say_reset(struct reader *r, enum query_list which)
 	log_warnx("consul at %s: the index of %s went backwards: it lost its "
 		  "state; what is missing is taken away only when it still "
 		  "is in %d s",
-	    r->server, list_name(which), TRUST_SETTLE_MS / 1000);
+	    r->consul.name, list_name(which), TRUST_SETTLE_MS / 1000);
 }
 
 void
@@ -113,11 +113,11 @@ say_waiting(struct reader *r, size_t n)
 		log_once_warn(&r->said_waiting,
 		    "consul at %s: no longer shows more than it should at "
 		    "once; what it does not show is kept until a second look",
-		    r->server);
+		    r->consul.name);
 	else
 		log_once_clear(&r->said_waiting,
 		    "consul at %s: nothing waits for a second look any more",
-		    r->server);
+		    r->consul.name);
 }
 
 static void
@@ -141,7 +141,7 @@ health_of(const struct reader *r, const struct catalog_counts *n,
 	say_following(n, text);
 	if (r->trouble[0] != '\0')
 		snprintf(text, LIMIT_TEXT, "consul at %.100s: %.350s",
-		    r->server, r->trouble);
+		    r->consul.name, r->trouble);
 	else if (!r->complete)
 		snprintf(text, LIMIT_TEXT, "reading %zu services", c.services);
 	else if (r->partial[0] != '\0')

@@ -3,31 +3,23 @@
  * kubelet-reader derives, and keeps their TTL checks alive.
  */
 #include <bsd/stdlib.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/log.h"
 #include "common/service.h"
 #include "common/state.h"
 #include "workers/consul_writer/consul_json.h"
 #include "workers/consul_writer/writer.h"
-#include "workers/http_client.h"
-#include "workers/worker.h"
-
-/* Connections, name servers, links and their like. */
-#define NOFILE_REST 64
+#include "workers/publisher.h"
+#include "workers/upstream.h"
 
 struct context {
 	struct worker *w;
-	struct http_client *client;
+	struct upstream consul; /* a dry run does not ask it */
 	struct writer *writer;
 	struct replica *desired; /* from kubelet-reader */
-	struct set *reports; /* to http */
-	struct feed *feed;
-	struct url url;
-	char server[LIMIT_OPTION + 16];
+	struct publisher *reports; /* to http */
 	uint64_t deregister_ms;
 	bool dry_run;
 	bool started;
@@ -98,7 +90,7 @@ on_synced(bool new_epoch, void *arg)
 		return;
 	}
 	writer_synced(c->writer, new_epoch);
-	set_complete(c->reports);
+	publisher_complete(c->reports);
 }
 
 static void
@@ -126,7 +118,7 @@ on_report(const struct service_report *r, void *arg)
 	size_t len = service_report_encode(r, buf, sizeof(buf));
 
 	if (len > 0)
-		set_put(c->reports, r->id, strlen(r->id), buf, len);
+		publisher_put(c->reports, r->id, strlen(r->id), buf, len);
 }
 
 static void
@@ -134,7 +126,7 @@ on_gone(const char *id, void *arg)
 {
 	struct context *c = arg;
 
-	set_del(c->reports, id, strlen(id));
+	publisher_del(c->reports, id, strlen(id));
 }
 
 static void
@@ -155,47 +147,10 @@ on_stopped(void *arg)
 	worker_exit(c->w);
 }
 
-static void
-want_connection(void *arg)
+static unsigned
+concurrency(const struct settings *s)
 {
-	struct context *c = arg;
-
-	worker_ask_connection(c->w);
-}
-
-/* The path of a unix:// URL is the socket's. */
-static const char *
-path_prefix(struct url *u)
-{
-	size_t len = strlen(u->path);
-
-	while (len > 0 && u->path[len - 1] == '/')
-		u->path[--len] = '\0';
-	return u->scheme == URL_UNIX ? "" : u->path;
-}
-
-static void
-preload_client(struct context *c, struct sandbox *sb)
-{
-	const struct settings *s = c->w->settings;
-	unsigned n = (unsigned)settings_u64(s, OPT_CONSUL_CONCURRENCY);
-	struct http_client_conf conf = {
-		.base = c->w->base,
-		.url = c->url,
-		.what = "consul",
-		.tls_server_name = settings_str(s, OPT_CONSUL_TLS_SERVER_NAME),
-		.insecure = !settings_bool(s, OPT_CONSUL_SSL_VERIFY),
-		/* One more for reads, so that they don't wait. */
-		.max_connections = n + 1,
-		.want_connection = want_connection,
-		.arg = c,
-	};
-
-	c->client = http_client_preload(&conf, &sb->dns);
-	http_client_token_header(c->client, "X-Consul-Token: ");
-	if (c->url.scheme != URL_UNIX)
-		sb->ports[sb->nports++] = c->url.port;
-	sb->nofile = n + NOFILE_REST;
+	return (unsigned)settings_u64(s, OPT_CONSUL_CONCURRENCY);
 }
 
 static struct writer *
@@ -204,17 +159,16 @@ make_writer(struct context *c)
 	const struct settings *s = c->w->settings;
 	struct writer_conf conf = {
 		.base = c->w->base,
-		.client = c->client,
+		.client = c->consul.client,
 		.metrics = &c->w->metrics,
-		.server = c->server,
-		.prefix = path_prefix(&c->url),
+		.server = c->consul.name,
+		.prefix = c->consul.prefix,
 		.namespace = settings_str(s, OPT_CONSUL_NAMESPACE),
 		.timeout_ms = settings_u64(s, OPT_CONSUL_TIMEOUT),
 		.resync_ms = settings_u64(s, OPT_CONSUL_RESYNC_INTERVAL),
 		.stale_after_ms = settings_u64(s, OPT_KUBELET_STALE_AFTER),
 		.deregister_ms = c->deregister_ms,
-		.concurrency =
-		    (unsigned)settings_u64(s, OPT_CONSUL_CONCURRENCY),
+		.concurrency = concurrency(s),
 		.report = on_report,
 		.gone = on_gone,
 		.health = on_health,
@@ -227,27 +181,29 @@ make_writer(struct context *c)
 }
 
 static void
+make_links(struct context *c)
+{
+	c->desired = replica_new(&desired_ops, c);
+	worker_follows(c->w, ROLE_KUBELET_READER, c->desired);
+	c->reports = publisher_new(0);
+	worker_feeds(c->w, ROLE_HTTP, publisher_feed(c->reports));
+}
+
+static void
 preload(struct worker *w, struct sandbox *sb)
 {
 	const struct settings *s = w->settings;
 	struct context *c = xcalloc(1, sizeof(*c));
-	const char *why;
 
 	w->ctx = c;
 	c->w = w;
 	c->dry_run = settings_bool(s, OPT_DRY_RUN);
 	c->deregister_ms = settings_u64(s, OPT_DEREGISTER_CRITICAL_AFTER);
-	why = option_url(OPT_CONSUL_ADDR, settings_str(s, OPT_CONSUL_ADDR),
-	    &c->url);
-	if (why != NULL)
-		fatalx("consul-addr: %s", why);
-	url_origin(&c->url, c->server);
-	c->desired = replica_new(&desired_ops, c);
-	c->reports = set_new();
-	c->feed = feed_new(c->reports);
-	/* A dry run needs no Consul. */
+	upstream_init(&c->consul, UPSTREAM_CONSUL, s);
+	/* One connection more for reads, so that they don't wait. */
 	if (!c->dry_run)
-		preload_client(c, sb);
+		upstream_preload(&c->consul, w, sb, concurrency(s) + 1);
+	make_links(c);
 	c->writer = make_writer(c);
 }
 
@@ -263,22 +219,12 @@ start(struct worker *w)
 		writer_start(c->writer);
 }
 
-static const enum http_client_blob client_blobs[BLOB_MAX] = {
-	[BLOB_CONSUL_TOKEN] = HTTP_TOKEN,
-	[BLOB_CONSUL_CA] = HTTP_CA,
-	[BLOB_CONSUL_CERT] = HTTP_CERT,
-	[BLOB_CONSUL_KEY] = HTTP_KEY,
-};
-
 static void
 on_blob(struct worker *w, enum blob_id id, const void *data, size_t len)
 {
 	struct context *c = w->ctx;
 
-	if (c->dry_run || (blob_roles(id) & ROLE_BIT(ROLE_CONSUL_WRITER)) == 0)
-		return;
-	http_client_blob(c->client, client_blobs[id], data, len);
-	if (c->started)
+	if (upstream_blob(&c->consul, id, data, len) && c->started)
 		writer_retry(c->writer);
 }
 
@@ -287,40 +233,7 @@ on_connected(struct worker *w, int fd)
 {
 	struct context *c = w->ctx;
 
-	if (c->client != NULL)
-		http_client_give_connection(c->client, fd);
-	else if (fd != -1)
-		close(fd);
-}
-
-static void
-on_link(struct worker *w, enum role peer, struct channel *ch)
-{
-	struct context *c = w->ctx;
-
-	if (peer == ROLE_KUBELET_READER)
-		replica_attach(c->desired, ch);
-	else if (peer == ROLE_HTTP)
-		feed_attach(c->feed, ch);
-}
-
-static bool
-on_message(struct worker *w, enum role peer, const struct msg *m)
-{
-	struct context *c = w->ctx;
-
-	if (peer == ROLE_KUBELET_READER)
-		return replica_message(c->desired, m);
-	return peer == ROLE_HTTP && feed_message(c->feed, m);
-}
-
-static void
-on_drained(struct worker *w, enum role peer)
-{
-	struct context *c = w->ctx;
-
-	if (peer == ROLE_HTTP)
-		feed_drained(c->feed);
+	upstream_connected(&c->consul, fd);
 }
 
 static void
@@ -343,9 +256,6 @@ main(void)
 		.start = start,
 		.blob = on_blob,
 		.connected = on_connected,
-		.link = on_link,
-		.message = on_message,
-		.drained = on_drained,
 		.stop = stop,
 	};
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
+#include "common/timer.h"
 #include "workers/consul_writer/consul_json.h"
 #include "workers/consul_writer/writer_inside.h"
 
@@ -24,21 +25,12 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	pump(arg);
 }
 
-static void
-set_timer(struct event *timer, uint64_t ms)
-{
-	struct timeval tv = { .tv_sec = (time_t)(ms / 1000),
-		.tv_usec = (suseconds_t)(ms % 1000 * 1000) };
-
-	evtimer_add(timer, &tv);
-}
-
 /* After an event: once, however many come at the same time. */
 static void
 kick(struct writer *w)
 {
 	if (w->started && !w->stopping)
-		set_timer(w->timer, 0);
+		timer_arm(w->timer, 0);
 }
 
 /* When pump() has something to do without an event. */
@@ -63,7 +55,7 @@ arm(struct writer *w, uint64_t now)
 
 	if (ms > LONG_MS)
 		ms = LONG_MS;
-	set_timer(w->timer, ms > 0 ? ms + TICK_MS : 0);
+	timer_arm(w->timer, ms > 0 ? ms + TICK_MS : 0);
 }
 
 static void
@@ -193,6 +185,6 @@ writer_stop(struct writer *w)
 		return;
 	w->stopping = true;
 	cancel_read(w);
-	set_timer(w->stop_timer, STOP_MS);
-	set_timer(w->timer, 0);
+	timer_arm(w->stop_timer, STOP_MS);
+	timer_arm(w->timer, 0);
 }

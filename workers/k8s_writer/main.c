@@ -11,22 +11,18 @@
 #include "common/log.h"
 #include "common/state.h"
 #include "workers/k8s_writer/writer.h"
-#include "workers/worker.h"
+#include "workers/publisher.h"
+#include "workers/upstream.h"
 
-/* Name servers, links and their like. */
-#define NOFILE_REST 64
 /* A report: its texts and what stands between them. */
 #define REPORT_MAX 4096
 
 struct context {
 	struct worker *w;
-	struct http_client *client; /* NULL: a dry run */
+	struct upstream cluster; /* a dry run does not ask it */
 	struct writer *writer;
 	struct replica *desired; /* from consul-reader */
-	struct set *reports; /* to http */
-	struct feed *feed;
-	struct url url;
-	char server[LIMIT_OPTION + 16];
+	struct publisher *reports; /* to http */
 	char identity[LIMIT_K8S_NAME + 1];
 	bool dry_run;
 	bool started;
@@ -67,7 +63,7 @@ on_synced(bool new_epoch, void *arg)
 	struct context *c = arg;
 
 	writer_synced(c->writer, new_epoch);
-	set_complete(c->reports);
+	publisher_complete(c->reports);
 	if (c->dry_run)
 		print_desired(c);
 }
@@ -96,8 +92,8 @@ on_report(const struct object_report *r, void *arg)
 	uint8_t buf[REPORT_MAX];
 	size_t len = object_report_encode(r, buf, sizeof(buf));
 
-	if (len > 0 && set_count(c->reports) < LIMIT_SET_ENTRIES)
-		set_put(c->reports, r->id, strlen(r->id), buf, len);
+	if (len > 0)
+		publisher_put(c->reports, r->id, strlen(r->id), buf, len);
 }
 
 static void
@@ -105,7 +101,7 @@ on_gone(const char *id, void *arg)
 {
 	struct context *c = arg;
 
-	set_del(c->reports, id, strlen(id));
+	publisher_del(c->reports, id, strlen(id));
 }
 
 static void
@@ -144,26 +140,6 @@ make_identity(struct context *c)
 	    arc4random(), arc4random());
 }
 
-static void
-preload_client(struct context *c, struct sandbox *sb)
-{
-	const struct settings *s = c->w->settings;
-	unsigned n = concurrency(s) + WRITER_OTHERS;
-	struct http_client_conf conf = {
-		.base = c->w->base,
-		.url = c->url,
-		.what = "kubernetes",
-		.tls_server_name = settings_str(s, OPT_K8S_TLS_SERVER_NAME),
-		.insecure = settings_bool(s, OPT_K8S_INSECURE),
-		.max_connections = n,
-	};
-
-	c->client = http_client_preload(&conf, &sb->dns);
-	http_client_token_header(c->client, "Authorization: Bearer ");
-	sb->ports[sb->nports++] = c->url.port;
-	sb->nofile = n + NOFILE_REST;
-}
-
 /* No routes without a domain: "" stands for both reasons. */
 static struct object_conf
 object_conf(const struct settings *s)
@@ -187,27 +163,16 @@ object_conf(const struct settings *s)
 	return conf;
 }
 
-/* The path of the URL without a slash at its end. */
-static const char *
-path_prefix(struct url *u)
-{
-	size_t len = strlen(u->path);
-
-	while (len > 0 && u->path[len - 1] == '/')
-		u->path[--len] = '\0';
-	return u->path;
-}
-
 static struct writer *
 make_writer(struct context *c)
 {
 	const struct settings *s = c->w->settings;
 	struct writer_conf conf = {
 		.base = c->w->base,
-		.client = c->client,
+		.client = c->cluster.client,
 		.metrics = &c->w->metrics,
-		.server = c->server,
-		.prefix = path_prefix(&c->url),
+		.server = c->cluster.name,
+		.prefix = c->cluster.prefix,
 		.objects = object_conf(s),
 		.lease = settings_str(s, OPT_LEADER_ELECT_NAME),
 		.identity = c->identity,
@@ -228,32 +193,29 @@ make_writer(struct context *c)
 }
 
 static void
-read_url(struct context *c)
+make_links(struct context *c)
 {
-	const char *text = settings_str(c->w->settings, OPT_K8S_API);
-	const char *why = option_url(OPT_K8S_API, text, &c->url);
-
-	if (why != NULL)
-		fatalx("k8s-api: %s", why);
-	url_origin(&c->url, c->server);
+	c->desired = replica_new(&desired_ops, c);
+	worker_follows(c->w, ROLE_CONSUL_READER, c->desired);
+	c->reports = publisher_new(0);
+	worker_feeds(c->w, ROLE_HTTP, publisher_feed(c->reports));
 }
 
 static void
 preload(struct worker *w, struct sandbox *sb)
 {
+	const struct settings *s = w->settings;
 	struct context *c = xcalloc(1, sizeof(*c));
 
 	w->ctx = c;
 	c->w = w;
-	c->dry_run = settings_bool(w->settings, OPT_DRY_RUN);
-	read_url(c);
-	make_identity(c);
-	c->desired = replica_new(&desired_ops, c);
-	c->reports = set_new();
-	c->feed = feed_new(c->reports);
-	/* A dry run needs no cluster. */
+	c->dry_run = settings_bool(s, OPT_DRY_RUN);
+	upstream_init(&c->cluster, UPSTREAM_KUBERNETES, s);
 	if (!c->dry_run)
-		preload_client(c, sb);
+		upstream_preload(&c->cluster, w, sb,
+		    concurrency(s) + WRITER_OTHERS);
+	make_identity(c);
+	make_links(c);
 	c->writer = make_writer(c);
 }
 
@@ -271,53 +233,13 @@ start(struct worker *w)
 		writer_start(c->writer);
 }
 
-static const enum http_client_blob client_blobs[BLOB_MAX] = {
-	[BLOB_K8S_TOKEN] = HTTP_TOKEN,
-	[BLOB_K8S_CA] = HTTP_CA,
-	[BLOB_K8S_CERT] = HTTP_CERT,
-	[BLOB_K8S_KEY] = HTTP_KEY,
-};
-
 static void
 on_blob(struct worker *w, enum blob_id id, const void *data, size_t len)
 {
 	struct context *c = w->ctx;
 
-	if (c->dry_run || (blob_roles(id) & ROLE_BIT(ROLE_K8S_WRITER)) == 0)
-		return;
-	http_client_blob(c->client, client_blobs[id], data, len);
-	if (c->started)
+	if (upstream_blob(&c->cluster, id, data, len) && c->started)
 		writer_retry(c->writer);
-}
-
-static void
-on_link(struct worker *w, enum role peer, struct channel *ch)
-{
-	struct context *c = w->ctx;
-
-	if (peer == ROLE_CONSUL_READER)
-		replica_attach(c->desired, ch);
-	else if (peer == ROLE_HTTP)
-		feed_attach(c->feed, ch);
-}
-
-static bool
-on_message(struct worker *w, enum role peer, const struct msg *m)
-{
-	struct context *c = w->ctx;
-
-	if (peer == ROLE_CONSUL_READER)
-		return replica_message(c->desired, m);
-	return peer == ROLE_HTTP && feed_message(c->feed, m);
-}
-
-static void
-on_drained(struct worker *w, enum role peer)
-{
-	struct context *c = w->ctx;
-
-	if (peer == ROLE_HTTP)
-		feed_drained(c->feed);
 }
 
 static void
@@ -339,9 +261,6 @@ main(void)
 		.preload = preload,
 		.start = start,
 		.blob = on_blob,
-		.link = on_link,
-		.message = on_message,
-		.drained = on_drained,
 		.stop = stop,
 	};
 

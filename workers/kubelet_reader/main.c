@@ -19,34 +19,11 @@ blob(struct worker *w, enum blob_id id, const void *data, size_t len)
 	reader_blob(w->ctx, id, data, len);
 }
 
-static void
-link_changed(struct worker *w, enum role peer, struct channel *ch)
-{
-	if (peer == ROLE_CONSUL_WRITER)
-		reader_link(w->ctx, ch);
-}
-
-static bool
-message(struct worker *w, enum role peer, const struct msg *m)
-{
-	return peer == ROLE_CONSUL_WRITER && reader_message(w->ctx, m);
-}
-
-static void
-drained(struct worker *w, enum role peer)
-{
-	if (peer == ROLE_CONSUL_WRITER)
-		reader_drained(w->ctx);
-}
-
 static const struct worker_role role = {
 	.role = ROLE_KUBELET_READER,
 	.preload = preload,
 	.start = start,
 	.blob = blob,
-	.link = link_changed,
-	.message = message,
-	.drained = drained,
 };
 
 int

@@ -9,13 +9,14 @@
 #include "common/clock.h"
 #include "common/duration.h"
 #include "common/log.h"
+#include "common/timer.h"
 #include "workers/kubelet_reader/guard.h"
 #include "workers/kubelet_reader/interval.h"
 #include "workers/kubelet_reader/podlist.h"
-#include "workers/kubelet_reader/publish.h"
 #include "workers/kubelet_reader/source.h"
 #include "workers/kubelet_reader/split.h"
 #include "workers/outage.h"
+#include "workers/publisher.h"
 
 /* FRESH, when nothing else is said: at least four in stale-after. */
 #define FRESH_PERIOD_MS 5000
@@ -51,14 +52,8 @@ struct reader {
 static void
 arm(struct reader *rd, uint64_t at, uint64_t now)
 {
-	uint64_t ms = at > now ? at - now : 0;
-	const struct timeval tv = {
-		.tv_sec = (time_t)(ms / 1000),
-		.tv_usec = (suseconds_t)(ms % 1000 * 1000),
-	};
-
 	rd->due = at;
-	evtimer_add(rd->timer, &tv);
+	timer_arm(rd->timer, at > now ? at - now : 0);
 }
 
 static void
@@ -143,7 +138,9 @@ on_put(const struct pod_service *service, void *arg)
 {
 	struct reader *rd = arg;
 
-	publisher_put(rd->publisher, service);
+	/* The list has LIMIT_SERVICES at most: there is room for them. */
+	publisher_put(rd->publisher, service->id, strlen(service->id),
+	    service->value, service->len);
 }
 
 static void
@@ -151,7 +148,7 @@ on_del(const char *id, void *arg)
 {
 	struct reader *rd = arg;
 
-	publisher_del(rd->publisher, id);
+	publisher_del(rd->publisher, id, strlen(id));
 }
 
 static void
@@ -399,11 +396,12 @@ reader_preload(struct worker *w, struct sandbox *sb)
 	rd->w = w;
 	preload_json();
 	make_secret(rd);
-	rd->source = source_preload(w->base, w->settings, sb, &source_ops, rd);
+	rd->source = source_preload(w, sb, &source_ops, rd);
 	configure(rd, w->settings);
 	rd->split = split_new(&split_ops, rd->secret, &rd->refusal, rd);
 	rd->list = podlist_new(&rd->conf, rd->secret, &rd->refusal);
 	rd->publisher = publisher_new(fresh_period(rd));
+	worker_feeds(w, ROLE_CONSUL_WRITER, publisher_feed(rd->publisher));
 	if ((rd->timer = evtimer_new(w->base, on_timer, rd)) == NULL)
 		fatalx("evtimer_new");
 	return rd;
@@ -424,22 +422,4 @@ reader_blob(struct reader *rd, enum blob_id id, const void *data, size_t len)
 	if (source_blob(rd->source, id, data, len) && rd->started &&
 	    !rd->polling && !rd->dry_run)
 		arm(rd, now, now);
-}
-
-void
-reader_link(struct reader *rd, struct channel *ch)
-{
-	publisher_link(rd->publisher, ch);
-}
-
-bool
-reader_message(struct reader *rd, const struct msg *m)
-{
-	return publisher_message(rd->publisher, m);
-}
-
-void
-reader_drained(struct reader *rd)
-{
-	publisher_drained(rd->publisher);
 }

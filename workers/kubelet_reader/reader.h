@@ -11,14 +11,10 @@
 
 struct reader;
 
-/* Before the sandbox closes. */
+/* Before the sandbox closes. consul-writer is told what comes of it. */
 struct reader *reader_preload(struct worker *w, struct sandbox *sb);
 void reader_start(struct reader *rd);
 void reader_blob(struct reader *rd, enum blob_id id, const void *data,
     size_t len);
-/* The link to consul-writer. */
-void reader_link(struct reader *rd, struct channel *ch);
-bool reader_message(struct reader *rd, const struct msg *m);
-void reader_drained(struct reader *rd);
 
 #endif

@@ -6,63 +6,38 @@
 
 #include "common/limits.h"
 #include "common/log.h"
-#include "common/url.h"
-#include "workers/http_client.h"
+#include "workers/upstream.h"
 
 struct source {
 	const struct source_ops *ops;
 	void *arg;
 	const char *name; /* the settings' */
-	struct url url;
+	struct upstream kubelet; /* without a client: a file */
 	uint64_t timeout_ms;
-	struct http_client *client; /* NULL: a file */
 	char *file; /* NULL: not there */
 	size_t file_len;
 };
 
-static struct http_client *
-preload_client(struct source *s, struct event_base *base,
-    const struct settings *settings, struct sandbox *sb)
-{
-	const struct http_client_conf conf = {
-		.base = base,
-		.url = s->url,
-		.what = "kubelet",
-		.tls_server_name =
-		    settings_str(settings, OPT_KUBELET_TLS_SERVER_NAME),
-		.insecure = settings_bool(settings, OPT_KUBELET_INSECURE),
-		.max_connections = 1,
-	};
-	struct http_client *client = http_client_preload(&conf, &sb->dns);
-
-	http_client_token_header(client, "Authorization: Bearer ");
-	sb->ports[sb->nports++] = s->url.port;
-	return client;
-}
-
 struct source *
-source_preload(struct event_base *base, const struct settings *settings,
-    struct sandbox *sb, const struct source_ops *ops, void *arg)
+source_preload(struct worker *w, struct sandbox *sb,
+    const struct source_ops *ops, void *arg)
 {
 	struct source *s = xcalloc(1, sizeof(*s));
-	const char *why;
 
 	s->ops = ops;
 	s->arg = arg;
-	s->name = settings_str(settings, OPT_KUBELET_API);
-	s->timeout_ms = settings_u64(settings, OPT_KUBELET_TIMEOUT);
-	why = option_url(OPT_KUBELET_API, s->name, &s->url);
-	if (why != NULL)
-		fatalx("kubelet-api %s: %s", s->name, why);
-	if (s->url.scheme != URL_FILE)
-		s->client = preload_client(s, base, settings, sb);
+	s->name = settings_str(w->settings, OPT_KUBELET_API);
+	s->timeout_ms = settings_u64(w->settings, OPT_KUBELET_TIMEOUT);
+	upstream_init(&s->kubelet, UPSTREAM_KUBELET, w->settings);
+	if (!source_is_file(s))
+		upstream_preload(&s->kubelet, w, sb, 1);
 	return s;
 }
 
 bool
 source_is_file(const struct source *s)
 {
-	return s->client == NULL;
+	return s->kubelet.url.scheme == URL_FILE;
 }
 
 const char *
@@ -81,31 +56,15 @@ take_file(struct source *s, const void *data, size_t len)
 	s->file_len = len;
 }
 
-static const struct {
-	enum blob_id id;
-	enum http_client_blob to;
-} client_blobs[] = {
-	{ BLOB_KUBELET_TOKEN, HTTP_TOKEN },
-	{ BLOB_KUBELET_CA, HTTP_CA },
-	{ BLOB_KUBELET_CERT, HTTP_CERT },
-	{ BLOB_KUBELET_KEY, HTTP_KEY },
-};
-
 bool
 source_blob(struct source *s, enum blob_id id, const void *data, size_t len)
 {
-	if (s->client == NULL) {
-		if (id == BLOB_KUBELET_PODS)
-			take_file(s, data, len);
-		return id == BLOB_KUBELET_PODS;
+	if (id != BLOB_KUBELET_PODS || !source_is_file(s)) {
+		upstream_blob(&s->kubelet, id, data, len);
+		return false;
 	}
-	for (size_t i = 0; i < sizeof(client_blobs) / sizeof(*client_blobs);
-	     i++) {
-		if (client_blobs[i].id == id)
-			http_client_blob(s->client, client_blobs[i].to, data,
-			    len);
-	}
-	return false;
+	take_file(s, data, len);
+	return true;
 }
 
 /* Files. */
@@ -197,7 +156,7 @@ source_read(struct source *s)
 {
 	const struct http_request_conf conf = {
 		.method = "GET",
-		.path = s->url.path,
+		.path = s->kubelet.url.path,
 		.accept_headers = { "Accept: application/json" },
 		.timeout_ms = s->timeout_ms,
 		.max_body = LIMIT_POD_LIST,
@@ -206,8 +165,8 @@ source_read(struct source *s)
 		.arg = s,
 	};
 
-	if (s->client == NULL)
+	if (source_is_file(s))
 		read_file(s);
 	else
-		http_client_request(s->client, &conf);
+		http_client_request(s->kubelet.client, &conf);
 }

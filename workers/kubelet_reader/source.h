@@ -5,15 +5,11 @@
 #ifndef SOURCE_H
 #define SOURCE_H
 
-#include <event2/event.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/metrics.h"
-#include "common/options.h"
-#include "common/proto.h"
-#include "common/sandbox.h"
+#include "workers/worker.h"
 
 struct source;
 
@@ -33,8 +29,7 @@ struct source_ops {
 };
 
 /* Before the sandbox closes: fills what of sb the source needs. */
-struct source *source_preload(struct event_base *base,
-    const struct settings *settings, struct sandbox *sb,
+struct source *source_preload(struct worker *w, struct sandbox *sb,
     const struct source_ops *ops, void *arg);
 
 /* A token, certificate, or the file. True: the list may be another one. */
