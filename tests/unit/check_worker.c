@@ -21,7 +21,6 @@
 #include "supervisor/config.h"
 #include "workers/worker.h"
 
-#define ROLE  ROLE_KUBELET_READER
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 
 static char runtime_dir[48];
@@ -62,13 +61,54 @@ got_message(struct worker *w, enum role peer, const struct msg *m)
 	return peer == ROLE_CONSUL_WRITER && m->type == MSG_RESYNC;
 }
 
+/* Its sets: http is told one, kubelet-reader tells the other. */
+
+static bool
+got_entry(const struct set_entry *e, void *arg)
+{
+	worker_health(arg, HEALTH_OK, true, "put %.*s", (int)e->key_len,
+	    (const char *)e->key);
+	return true;
+}
+
+static void
+lost_entry(const void *key, size_t key_len, bool named, void *arg)
+{
+	(void)named;
+	worker_health(arg, HEALTH_OK, true, "del %.*s", (int)key_len,
+	    (const char *)key);
+}
+
+static const struct replica_ops told_ops = { .put = got_entry,
+	.del = lost_entry };
+
+static void
+make_links(struct worker *w, struct sandbox *sb)
+{
+	struct set *set = set_new();
+
+	(void)sb;
+	set_put(set, "a", 1, "1", 1);
+	set_complete(set);
+	worker_feeds(w, ROLE_HTTP, feed_new(set));
+	worker_follows(w, ROLE_KUBELET_READER, replica_new(&told_ops, w));
+}
+
+static const struct worker_role sets_role = {
+	.role = ROLE_CONSUL_WRITER,
+	.preload = make_links,
+};
+
 static const struct worker_role role = {
-	.role = ROLE,
+	.role = ROLE_KUBELET_READER,
 	.start = started,
 	.blob = got_blob,
 	.link = got_link,
 	.message = got_message,
 };
+
+/* That of the child. */
+static const struct worker_role *played = &role;
 
 static _Noreturn void
 run_child(int fd)
@@ -78,7 +118,7 @@ run_child(int fd)
 		_exit(99);
 	closefrom(4);
 	log_set_sink(NULL, NULL);
-	exit(worker_main(&role));
+	exit(worker_main(played));
 }
 
 static void
@@ -156,8 +196,8 @@ receive(enum msg_type type)
 	const char *why;
 
 	do
-		why = channel_recv_one(control, ROLE_SUPERVISOR, ROLE, packet,
-		    &m);
+		why = channel_recv_one(control, ROLE_SUPERVISOR, played->role,
+		    packet, &m);
 	while (why == NULL && m.type == MSG_LOG);
 	ck_assert_msg(why == NULL, "%s, waiting for %s", why, msg_name(type));
 	ck_assert_str_eq(msg_name(m.type), msg_name(type));
@@ -221,7 +261,7 @@ teardown(void)
 static void
 make_ready(void)
 {
-	send_config(ROLE);
+	send_config(played->role);
 	receive(MSG_READY);
 }
 
@@ -243,7 +283,7 @@ START_TEST(says_ready_with_its_layers)
 	struct tlv_field f;
 	struct msg m;
 
-	send_config(ROLE);
+	send_config(played->role);
 	m = receive(MSG_READY);
 	f = msg_field(&m, TAG_LAYERS);
 	ck_assert_uint_eq(tlv_u32(&f) & must, must);
@@ -395,9 +435,102 @@ START_TEST(answers_for_its_figures)
 	link = give_link(ROLE_HTTP);
 	expect_health("http up");
 	send_msg(link, MSG_STATS_GET, NULL, -1);
-	ck_assert_ptr_null(channel_recv_one(link, ROLE_HTTP, ROLE, packet, &m));
+	ck_assert_ptr_null(
+	    channel_recv_one(link, ROLE_HTTP, played->role, packet, &m));
 	ck_assert_int_eq(m.type, MSG_STATS);
-	ck_assert(metrics_decode(m.body, m.len, ROLE, &ms));
+	ck_assert(metrics_decode(m.body, m.len, played->role, &ms));
+	close(link);
+}
+END_TEST
+
+/* What the child says by that link. */
+static struct msg
+receive_from(int link, enum role peer, enum msg_type type)
+{
+	struct msg m;
+
+	ck_assert_ptr_null(
+	    channel_recv_one(link, peer, played->role, packet, &m));
+	ck_assert_str_eq(msg_name(m.type), msg_name(type));
+	return m;
+}
+
+static void
+receive_snapshot(int link)
+{
+	receive_from(link, ROLE_HTTP, MSG_SNAP_BEGIN);
+	receive_from(link, ROLE_HTTP, MSG_PUT);
+	receive_from(link, ROLE_HTTP, MSG_SNAP_END);
+}
+
+START_TEST(a_link_carries_a_set_away)
+{
+	int link;
+
+	make_ready();
+	link = give_link(ROLE_HTTP);
+	receive_snapshot(link);
+	send_msg(link, MSG_RESYNC, NULL, -1);
+	receive_snapshot(link);
+	close(link);
+	link = give_link(ROLE_HTTP);
+	receive_snapshot(link);
+	close(link);
+}
+END_TEST
+
+/* A snapshot of one entry, or of none (key NULL). */
+static void
+send_snapshot(int link, const char *key)
+{
+	uint8_t buf[64];
+	struct tlv_writer w;
+
+	tlv_writer_init(&w, buf, sizeof(buf));
+	tlv_put_u64(&w, TAG_EPOCH, 1);
+	send_msg(link, MSG_SNAP_BEGIN, &w, -1);
+	if (key != NULL) {
+		tlv_writer_init(&w, buf, sizeof(buf));
+		tlv_put_str(&w, TAG_KEY, key);
+		tlv_put_str(&w, TAG_VALUE, "");
+		send_msg(link, MSG_PUT, &w, -1);
+	}
+	tlv_writer_init(&w, buf, sizeof(buf));
+	tlv_put_u64(&w, TAG_EPOCH, 1);
+	tlv_put_u32(&w, TAG_COUNT, key != NULL);
+	send_msg(link, MSG_SNAP_END, &w, -1);
+}
+
+START_TEST(a_link_carries_a_set_here)
+{
+	int link;
+
+	make_ready();
+	link = give_link(ROLE_KUBELET_READER);
+	send_snapshot(link, "b");
+	expect_health("put b");
+	close(link);
+	link = give_link(ROLE_KUBELET_READER);
+	send_snapshot(link, NULL);
+	expect_health("del b");
+	close(link);
+}
+END_TEST
+
+START_TEST(a_set_that_does_not_add_up_ends_its_link)
+{
+	struct tlv_field f;
+	struct msg m;
+	int link;
+
+	make_ready();
+	link = give_link(ROLE_KUBELET_READER);
+	send_snapshot(link, "b");
+	expect_health("put b");
+	send_snapshot(link, "");
+	m = receive(MSG_BAD_LINK);
+	f = msg_field(&m, TAG_ID);
+	ck_assert_uint_eq(tlv_u8(&f), ROLE_KUBELET_READER);
 	close(link);
 }
 END_TEST
@@ -440,16 +573,35 @@ add_tests(TCase *t)
 	tcase_add_test(t, ends_on_sigterm);
 }
 
+static void
+setup_sets(void)
+{
+	played = &sets_role;
+	setup();
+}
+
+static void
+add_set_tests(TCase *t)
+{
+	tcase_add_checked_fixture(t, setup_sets, teardown);
+	tcase_add_test(t, a_link_carries_a_set_away);
+	tcase_add_test(t, a_link_carries_a_set_here);
+	tcase_add_test(t, a_set_that_does_not_add_up_ends_its_link);
+}
+
 int
 main(void)
 {
 	Suite *s = suite_create("worker");
 	TCase *t = tcase_create("worker");
+	TCase *sets = tcase_create("sets");
 	SRunner *r = srunner_create(s);
 	int failed;
 
 	add_tests(t);
 	suite_add_tcase(s, t);
+	add_set_tests(sets);
+	suite_add_tcase(s, sets);
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
 	srunner_free(r);
