@@ -181,7 +181,8 @@ config_free(struct config *c)
 }
 
 static const enum option restart_only[] = { OPT_TO_CONSUL, OPT_TO_K8S,
-	OPT_SANDBOX, OPT_UID_BASE, OPT_RUNTIME_DIR, OPT_LIBEXEC_DIR };
+	OPT_READINESS_GATES, OPT_SANDBOX, OPT_UID_BASE, OPT_RUNTIME_DIR,
+	OPT_LIBEXEC_DIR };
 
 static bool
 same(const struct config *a, const struct config *b, enum option opt)
@@ -213,7 +214,9 @@ config_diff_roles(const struct config *old, struct config *next,
 	size_t n = sizeof(restart_only) / sizeof(*restart_only);
 	role_mask roles = 0;
 
-	config_keep_cluster(old, next, !same(old, next, OPT_TO_K8S));
+	config_keep_cluster(old, next,
+	    !same(old, next, OPT_TO_K8S) ||
+		!same(old, next, OPT_READINESS_GATES));
 	for (size_t i = 0; i < n; i++)
 		if (!same(old, next, restart_only[i]))
 			keep_old(old, next, restart_only[i], r);

@@ -134,6 +134,14 @@ by_service_account(struct loader *l, const char *host, const char *port)
 
 /* ---- the user's own ---- */
 
+/* Who asks for the cluster, for messages. */
+static const char *
+who_asks(const struct loader *l)
+{
+	return settings_bool(l->c->settings, OPT_TO_K8S) ? "to-k8s"
+							 : "readiness-gates";
+}
+
 static void
 by_home(struct loader *l)
 {
@@ -144,10 +152,11 @@ by_home(struct loader *l)
 		snprintf(path, sizeof(path), "%s/.kube/config", home);
 	if (home == NULL || access(path, F_OK) == -1) {
 		config_error(l->r,
-		    "to-k8s: no way to a cluster: neither kubeconfig nor "
+		    "%s: no way to a cluster: neither kubeconfig nor "
 		    "k8s-api is set, this is no pod (" HOST_ENV " and " PORT_ENV
 		    " are not both set), and %s: %s",
-		    path, home == NULL ? "HOME is not set" : strerror(errno));
+		    who_asks(l), path,
+		    home == NULL ? "HOME is not set" : strerror(errno));
 		return;
 	}
 	settings_set_str(l->c->settings, OPT_KUBECONFIG, path);
@@ -158,10 +167,54 @@ by_home(struct loader *l)
 static void
 resolve_leader_elect(struct loader *l, bool in_cluster)
 {
-	if (!l->bad[OPT_LEADER_ELECT] &&
+	if (settings_bool(l->c->settings, OPT_TO_K8S) &&
+	    !l->bad[OPT_LEADER_ELECT] &&
 	    strcmp(str(l, OPT_LEADER_ELECT), "auto") == 0)
 		settings_set_str(l->c->settings, OPT_LEADER_ELECT,
 		    in_cluster ? "yes" : "no");
+}
+
+/* ---- readiness gates ---- */
+
+/*
+ * Somebody meant this daemon to reach a cluster. A KUBECONFIG in the
+ * environment may be there for kubectl.
+ */
+static bool
+cluster_is_named(struct loader *l)
+{
+	return config_is_set(l->c, OPT_K8S_API) ||
+	    (config_is_set(l->c, OPT_KUBECONFIG) &&
+		l->c->source[OPT_KUBECONFIG].from != CONFIG_ENV);
+}
+
+/* A pod may go without a service account's token. */
+static bool
+has_account(struct loader *l)
+{
+	char path[LIMIT_OPTION];
+
+	snprintf(path, sizeof(path), "%s/token", l->in->service_account);
+	return access(path, R_OK) == 0;
+}
+
+static bool
+wants_gates(struct loader *l, bool in_cluster)
+{
+	static const enum option gates[] = { OPT_READINESS_GATES };
+	const struct settings *s = l->c->settings;
+	const char *word = str(l, OPT_READINESS_GATES);
+
+	if (!settings_bool(s, OPT_TO_CONSUL)) {
+		config_unused(l, gates, 1, "to-consul is off");
+		return false;
+	}
+	if (settings_bool(s, OPT_DRY_RUN))
+		return false;
+	if (strcmp(word, "auto") != 0)
+		return strcmp(word, "yes") == 0;
+	return settings_bool(s, OPT_TO_K8S) || cluster_is_named(l) ||
+	    (in_cluster && has_account(l));
 }
 
 void
@@ -170,8 +223,12 @@ config_check_k8s(struct loader *l)
 	const char *host = config_env_get(l, HOST_ENV);
 	const char *port = config_env_get(l, PORT_ENV);
 	bool in_cluster = host != NULL && port != NULL;
+	bool gates = wants_gates(l, in_cluster);
 
-	if (!settings_bool(l->c->settings, OPT_TO_K8S))
+	/* consul-writer and k8s-writer are told yes or no. */
+	settings_set_str(l->c->settings, OPT_READINESS_GATES,
+	    gates ? "yes" : "no");
+	if (!gates && !settings_bool(l->c->settings, OPT_TO_K8S))
 		return;
 	config_check_server_name(l, OPT_K8S_TLS_SERVER_NAME);
 	resolve_leader_elect(l, in_cluster);

@@ -1,5 +1,7 @@
 #include "supervisor/roles.h"
 
+#include <string.h>
+
 #define BOTH_DIRECTIONS (DIRECTION_TO_CONSUL | DIRECTION_TO_K8S)
 
 const struct role_def role_defs[] = {
@@ -14,7 +16,7 @@ const struct role_def role_defs[] = {
 	    .connects = true,
 	    .stop_order = 1 },
 	{ .role = ROLE_KUBECONFIG,
-	    .directions = DIRECTION_TO_K8S,
+	    .directions = DIRECTION_TO_K8S | DIRECTION_GATES,
 	    .dry_run = true,
 	    .once = true,
 	    .stop_order = 0 },
@@ -24,7 +26,7 @@ const struct role_def role_defs[] = {
 	    .connects = true,
 	    .stop_order = 0 },
 	{ .role = ROLE_K8S_WRITER,
-	    .directions = DIRECTION_TO_K8S,
+	    .directions = DIRECTION_TO_K8S | DIRECTION_GATES,
 	    .dry_run = true,
 	    .answers = true,
 	    .needs_cluster = true,
@@ -47,6 +49,8 @@ role_runs(const struct role_def *def, const struct settings *s)
 		directions |= DIRECTION_TO_CONSUL;
 	if (settings_bool(s, OPT_TO_K8S))
 		directions |= DIRECTION_TO_K8S;
+	if (strcmp(settings_str(s, OPT_READINESS_GATES), "yes") == 0)
+		directions |= DIRECTION_GATES;
 	return (def->directions & directions) != 0 &&
 	    (def->dry_run || !settings_bool(s, OPT_DRY_RUN));
 }

@@ -12,6 +12,8 @@
 
 #define DIRECTION_TO_CONSUL 0x1
 #define DIRECTION_TO_K8S    0x2
+/* Not one of its own: to-consul with readiness gates. */
+#define DIRECTION_GATES 0x4
 
 struct role_def {
 	enum role role;
@@ -39,7 +41,8 @@ extern const unsigned nrole_defs;
 
 #define ROLE_STOP_LAST 2
 
-/* Whether it runs with these settings: by to-consul, to-k8s and dry-run. */
+/* Whether it runs with these settings: by to-consul, to-k8s,
+ * readiness-gates and dry-run. */
 bool role_runs(const struct role_def *def, const struct settings *s);
 role_mask roles_running(const struct settings *s);
 

@@ -317,6 +317,35 @@ static const struct {
 	{ { .env = { IN_CLUSTER } }, "k8s-api =", OPT_K8S_API, CONFIG_DEFAULT },
 	{ { .env = { IN_CLUSTER } }, "leader-elect = auto", OPT_LEADER_ELECT,
 	    CONFIG_DEFAULT },
+	/* Readiness gates: where the cluster can be reached, or asked for. */
+	{ { .file = NULL }, "readiness-gates = no", OPT_READINESS_GATES,
+	    CONFIG_DEFAULT },
+	{ { .env = { IN_CLUSTER } }, "readiness-gates = no",
+	    OPT_READINESS_GATES, CONFIG_DEFAULT },
+	{ { .env = { IN_CLUSTER }, .in_pod = true }, "readiness-gates = yes",
+	    OPT_READINESS_GATES, CONFIG_DEFAULT },
+	{ { .env = { IN_CLUSTER }, .in_pod = true },
+	    "k8s-api = https://10.0.0.1:443", OPT_K8S_API, CONFIG_ENV },
+	{ { .env = { IN_CLUSTER }, .in_pod = true }, "leader-elect = auto",
+	    OPT_LEADER_ELECT, CONFIG_DEFAULT },
+	{ { .flags = { "--readiness-gates=yes" }, .env = { IN_CLUSTER } },
+	    "k8s-api = https://10.0.0.1:443", OPT_K8S_API, CONFIG_ENV },
+	{ { .flags = { "--readiness-gates=no" },
+	      .env = { IN_CLUSTER },
+	      .in_pod = true },
+	    "k8s-api =", OPT_K8S_API, CONFIG_DEFAULT },
+	{ { .flags = { "--kubeconfig=/k" } }, "readiness-gates = yes",
+	    OPT_READINESS_GATES, CONFIG_DEFAULT },
+	{ { .env = { "KUBECONFIG=/k" } }, "readiness-gates = no",
+	    OPT_READINESS_GATES, CONFIG_DEFAULT },
+	{ { .flags = { "--readiness-gates=yes" }, .env = { "KUBECONFIG=/k" } },
+	    "kubeconfig = /k", OPT_KUBECONFIG, CONFIG_ENV },
+	{ { .flags = { "--dry-run", "--kubeconfig=/k" } },
+	    "readiness-gates = no", OPT_READINESS_GATES, CONFIG_DEFAULT },
+	{ { .flags = { "--to-k8s", "--kubeconfig=/k" } },
+	    "readiness-gates = no", OPT_READINESS_GATES, CONFIG_DEFAULT },
+	{ { .flags = { "--to-k8s", "--to-consul", "--kubeconfig=/k" } },
+	    "readiness-gates = yes", OPT_READINESS_GATES, CONFIG_DEFAULT },
 	/* Shares, and what follows the namespace. */
 	{ { .file = NULL }, "max-delete-ratio = 0.5", OPT_MAX_DELETE_RATIO,
 	    CONFIG_DEFAULT },
@@ -535,10 +564,11 @@ END_TEST
 
 /* ---- what is refused, and how it is said ---- */
 
-#define NO_CLUSTER \
-	"to-k8s: no way to a cluster: neither kubeconfig nor k8s-api is set, " \
-	"this is no pod (KUBERNETES_SERVICE_HOST and " \
-	"KUBERNETES_SERVICE_PORT are not both set), and "
+#define NO_CLUSTER "to-k8s: no way to a cluster: " NO_CLUSTER_WHY
+#define NO_CLUSTER_WHY \
+	"neither kubeconfig nor k8s-api is set, this is no pod " \
+	"(KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not both " \
+	"set), and "
 
 /* %F in a message stands for the file's path. */
 static const struct {
@@ -689,6 +719,9 @@ static const struct {
 	    "told where Consul is" },
 	{ { .flags = { "--to-k8s" } },
 	    NO_CLUSTER "~/.kube/config: HOME is not set" },
+	{ { .flags = { "--readiness-gates=yes" } },
+	    "readiness-gates: no way to a cluster: " NO_CLUSTER_WHY
+	    "~/.kube/config: HOME is not set" },
 	/* One of the two is no pod's. */
 	{ { .flags = { "--to-k8s" },
 	      .env = { "HOME=/nonexistent", "KUBERNETES_SERVICE_HOST=a" } },
@@ -755,9 +788,7 @@ static const struct {
 	      .flags = { "--kubelet-api=https://127.0.0.1:10250/pods" } },
 	    NULL },
 	{ { .flags = { "--kubelet-api=file:///p.json" } }, NULL },
-	{ { .flags = { "--bind-address=:8501" } },
-	    "--bind-address: has no effect: sidecars are not served by this "
-	    "version" },
+	{ { .flags = { "--bind-address=:8501" } }, NULL },
 	{ { .env = { "PPROF_BIND_ADDRESS=:6060" } },
 	    "environment PPROF_BIND_ADDRESS: pprof-bind-address has no effect: "
 	    "there is no Go "
@@ -791,6 +822,9 @@ static const struct {
 	      .env = { "KUBECONFIG=/k" } },
 	    "environment KUBECONFIG: kubeconfig has no effect: k8s-api is "
 	    "set" },
+	{ { .flags = { "--to-k8s", "--readiness-gates=yes" },
+	      .env = { "KUBECONFIG=/k" } },
+	    "--readiness-gates: has no effect: to-consul is off" },
 	{ { .flags = { "--to-k8s", "--k8s-ca=/c" },
 	      .env = { "KUBECONFIG=/k" } },
 	    "--k8s-ca: has no effect: the kubeconfig says it" },
@@ -949,6 +983,14 @@ START_TEST(a_device_or_fifo_does_no_harm)
 }
 END_TEST
 
+/* A kubeconfig stands there as the other way to what k8s-api and so on say. */
+static bool
+is_setting(const char *line)
+{
+	return line[0] == '#' && line[1] != ' ' &&
+	    strncmp(line, "#kubeconfig ", 12) != 0;
+}
+
 /* The example as it is, and with all that is commented out. */
 static char *
 example(bool uncommented)
@@ -963,9 +1005,7 @@ example(bool uncommented)
 	in = fopen(path, "r");
 	ck_assert_msg(in != NULL, "%s", path);
 	while (fgets(line, sizeof(line), in) != NULL)
-		fputs(uncommented && line[0] == '#' && line[1] != ' ' ? line + 1
-								      : line,
-		    out);
+		fputs(line + (uncommented && is_setting(line)), out);
 	fclose(in);
 	fclose(out);
 	return text;
@@ -1145,7 +1185,8 @@ static const struct {
 	{ "metrics-bind-address = :1", ROLE_BIT(ROLE_HTTP), false },
 	{ "consul-tag = t", ROLE_BIT(ROLE_CONSUL_READER), false },
 	{ "domain-suffix = t", ROLE_BIT(ROLE_K8S_WRITER), false },
-	{ "kubeconfig = /k", 0, false },
+	/* It would bring readiness gates, and so another worker. */
+	{ "kubeconfig = /k", 0, true },
 	{ "uid-base = 5", 0, true },
 	{ "runtime-dir = /x", 0, true },
 	{ "libexec-dir = /x", 0, true },
@@ -1261,6 +1302,8 @@ static const struct {
 	{ { .flags = { "--to-k8s", "--to-consul" }, .env = { IN_CLUSTER } },
 	    "# workers: kubelet-reader, consul-writer, consul-reader, "
 	    "k8s-writer, http" },
+	{ { .flags = { "--readiness-gates=yes" }, .env = { IN_CLUSTER } },
+	    "# workers: kubelet-reader, consul-writer, k8s-writer, http" },
 };
 
 START_TEST(says_which_workers_run)
