@@ -222,6 +222,16 @@ counts(void)
 	return c;
 }
 
+/* And what is to be done later. */
+static void
+run_all(void)
+{
+	while (run() > 0 || counts().pending > 0) {
+		if (plan_due(p, now) != UINT64_MAX)
+			wait_due();
+	}
+}
+
 static void
 must_be_at_rest(void)
 {
@@ -651,7 +661,7 @@ END_TEST
 	"\"apiVersion\":\"discovery.k8s.io/v1\",\"metadata\":{" \
 	"\"name\":\"web-consul\"},\"addressType\":\"IPv4\"}"
 
-/* The watch shows ours only: another name is taken after two refusals. */
+/* The watch shows ours only: a look finds it, and another name is taken. */
 START_TEST(a_foreign_slice_has_the_name)
 {
 	cluster_put(KUBE_SLICE, FOREIGN_SLICE, true);
@@ -661,12 +671,150 @@ START_TEST(a_foreign_slice_has_the_name)
 	does(PLAN_APPLY, KUBE_SLICE, "web-consul");
 	nothing();
 	wait_due();
-	does(PLAN_APPLY, KUBE_SLICE, "web-consul");
+	does(PLAN_LOOK, KUBE_SLICE, "web-consul");
 	ck_assert_uint_eq(run(), 1);
 	must_be_at_rest();
 	ck_assert_uint_eq(cluster_count(KUBE_SLICE), 2);
 	list_all();
 	must_be_at_rest();
+	ck_assert_uint_eq(cluster_stats.looks, 1);
+}
+END_TEST
+
+#define FOREIGN_ROUTE \
+	"{\"kind\":\"HTTPRoute\"," \
+	"\"apiVersion\":\"gateway.networking.k8s.io/v1\",\"metadata\":{" \
+	"\"name\":\"web-envoy-internal\"},\"spec\":{}}"
+
+/* It is left alone, looked at again with each list, and replaced once gone. */
+START_TEST(a_foreign_route_has_the_name)
+{
+	cluster_put(KUBE_ROUTE, FOREIGN_ROUTE, true);
+	ready();
+	want_routed("web", 2);
+	ck_assert_uint_eq(run(), 3);
+	ck_assert_uint_eq(counts().foreign, 0);
+	wait_due();
+	does(PLAN_LOOK, KUBE_ROUTE, "web-envoy-internal");
+	must_be_at_rest();
+	ck_assert_uint_eq(counts().foreign, 1);
+	ck_assert_str_eq(last.actual, "foreign");
+
+	reports = 0;
+	list_all();
+	does(PLAN_LOOK, KUBE_ROUTE, "web-envoy-internal");
+	must_be_at_rest();
+	ck_assert_uint_eq(reports, 0);
+
+	cluster_delete(NULL, KUBE_ROUTE, "web-envoy-internal", now);
+	list_all();
+	does(PLAN_LOOK, KUBE_ROUTE, "web-envoy-internal");
+	does(PLAN_APPLY, KUBE_ROUTE, "web-envoy-internal");
+	must_be_at_rest();
+	ck_assert_uint_eq(counts().foreign, 0);
+}
+END_TEST
+
+/* A quota says 409, too: as often as that is, the name is nobody's. */
+START_TEST(refused_again_and_again)
+{
+	struct plan_action a;
+	size_t requests = 0;
+
+	ready();
+	want("web", 2);
+	does(PLAN_APPLY, KUBE_SERVICE, "web");
+	for (uint64_t end = now + 60000; now < end; requests++) {
+		a = next();
+		ck_assert_str_eq(a.name, "web-consul");
+		if (a.op == PLAN_LOOK) {
+			finish(&a);
+		} else {
+			free(a.body);
+			plan_done(p, a.item, PLAN_CONFLICT, NULL, "quota", 0,
+			    now);
+		}
+		ck_assert_uint_eq(counts().foreign, 0);
+		ck_assert_uint_eq(counts().failed[PLAN_CONFLICT], 1);
+		wait_due();
+	}
+	ck_assert_uint_lt(requests, 50);
+	run_all();
+	must_be_at_rest();
+	ck_assert_ptr_nonnull(cluster_text(KUBE_SLICE, "web-consul"));
+}
+END_TEST
+
+/* Ours, but the watch is late: taken as it is. */
+START_TEST(a_slice_that_the_watch_did_not_show)
+{
+	struct plan_action a;
+	struct kube_object got;
+	bool has_got;
+
+	ready();
+	want("web", 2);
+	does(PLAN_APPLY, KUBE_SERVICE, "web");
+	next_is(PLAN_APPLY, KUBE_SLICE, "web-consul", &a);
+	ck_assert_int_eq(cluster_write(&a, &got, &has_got), PLAN_DONE);
+	kube_object_clear(&got);
+	plan_done(p, a.item, PLAN_LOST, NULL, "lost", 0, now);
+	wait_due();
+	does(PLAN_APPLY, KUBE_SLICE, "web-consul");
+	wait_due();
+	does(PLAN_LOOK, KUBE_SLICE, "web-consul");
+	must_be_at_rest();
+	ck_assert_uint_eq(cluster_count(KUBE_SLICE), 1);
+	ck_assert_uint_eq(counts().failed[PLAN_CONFLICT], 0);
+}
+END_TEST
+
+/* The watch says that it was deleted: for it, it is none any more. */
+START_TEST(somebody_takes_our_mark_away)
+{
+	struct kube_object o;
+	const char *text;
+
+	ready();
+	want("web", 2);
+	run();
+	cluster_edit(KUBE_SLICE, "web-consul",
+	    "\"app.kubernetes.io/managed-by\":\"consul-sync\",", "");
+	text = cluster_text(KUBE_SLICE, "web-consul");
+	ck_assert_ptr_null(
+	    kube_json_object(&k8s_conf, KUBE_SLICE, text, strlen(text), &o));
+	plan_deleted(p, &o, now);
+	kube_object_clear(&o);
+	does(PLAN_APPLY, KUBE_SLICE, "web-consul");
+	wait_due();
+	does(PLAN_LOOK, KUBE_SLICE, "web-consul");
+	ck_assert_uint_eq(run(), 1);
+	must_be_at_rest();
+	ck_assert_uint_eq(cluster_count(KUBE_SLICE), 2);
+}
+END_TEST
+
+/* What it says counts only as long as the watch has not said more. */
+START_TEST(the_watch_is_faster_than_a_look)
+{
+	struct plan_action a;
+	struct kube_object got;
+	bool has_got;
+
+	ready();
+	want("web", 0);
+	run();
+	cluster_edit(KUBE_SERVICE, "web", "\"metadata\":{",
+	    "\"metadata\":{\"generation\":2,");
+	plan_drop(p, "web", now);
+	does(PLAN_DELETE, KUBE_SERVICE, "web");
+	wait_due();
+	next_is(PLAN_LOOK, KUBE_SERVICE, "web", &a);
+	ck_assert_int_eq(cluster_write(&a, &got, &has_got), PLAN_DONE);
+	cluster_delete(p, KUBE_SERVICE, "web", now);
+	plan_done(p, a.item, PLAN_DONE, &got, "", 0, now);
+	must_be_at_rest();
+	ck_assert_uint_eq(counts().actual[KUBE_SERVICE], 0);
 }
 END_TEST
 
@@ -865,6 +1013,26 @@ START_TEST(the_deletion_of_one_before)
 }
 END_TEST
 
+/* The answer to a write, when the watch has shown its end already. */
+START_TEST(the_deletion_of_what_is_being_made)
+{
+	struct plan_action a;
+	struct kube_object got;
+	bool has_got;
+
+	ready();
+	want("web", 0);
+	a = next();
+	ck_assert_int_eq(cluster_write(&a, &got, &has_got), PLAN_DONE);
+	cluster_edit(KUBE_SERVICE, "web", "\"metadata\":{",
+	    "\"metadata\":{\"generation\":2,");
+	cluster_delete(p, KUBE_SERVICE, "web", now);
+	plan_done(p, a.item, PLAN_DONE, &got, "", 0, now);
+	does(PLAN_APPLY, KUBE_SERVICE, "web");
+	must_be_at_rest();
+}
+END_TEST
+
 /* It is still there, with a finalizer: nothing can be done but wait. */
 START_TEST(what_is_leaving_is_waited_for)
 {
@@ -896,6 +1064,7 @@ START_TEST(conflicts_wait_for_the_watch)
 	cluster_show(p, KUBE_SLICE, "web-consul", now);
 	does(PLAN_APPLY, KUBE_SLICE, "web-consul");
 	must_be_at_rest();
+	ck_assert_uint_eq(cluster_stats.looks, 0);
 }
 END_TEST
 
@@ -973,7 +1142,7 @@ START_TEST(failures_of_one_object)
 	}
 	ck_assert_uint_le(longest, failures[_i].most);
 	ck_assert_uint_ge(longest, failures[_i].most * 3 / 4);
-	run();
+	run_all();
 	must_be_at_rest();
 	ck_assert_uint_eq(counts().failed[failures[_i].r], 0);
 }
@@ -1262,25 +1431,35 @@ some_edit(void)
 		cluster_show(p, KUBE_SLICE, name, now);
 }
 
+/* Only of Services the watch says so, and not always. */
 static void
 some_foreign(void)
 {
-	const char *name = some_name();
-	char *text;
+	static const struct {
+		const char *suffix;
+		const char *rest;
+	} kinds[KUBE_KINDS] = {
+		[KUBE_SERVICE] = { "", "\"spec\":{}" },
+		[KUBE_SLICE] = { "-consul", "\"addressType\":\"IPv4\"" },
+		[KUBE_ROUTE] = { "-envoy-internal", "\"spec\":{}" },
+	};
+	enum kube_kind kind = (enum kube_kind)dice(KUBE_KINDS);
+	char name[64], *text;
 
-	if (cluster_text(KUBE_SERVICE, name) != NULL)
+	snprintf(name, sizeof(name), "%s%s", some_name(), kinds[kind].suffix);
+	if (cluster_text(kind, name) != NULL)
 		return;
 	ck_assert_int_gt(asprintf(&text,
-			     "{\"kind\":\"Service\",\"apiVersion\":\"v1\","
+			     "{\"kind\":\"%s\",\"apiVersion\":\"%s\","
 			     "\"metadata\":{\"name\":\"%s\",\"labels\":{"
-			     "\"app.kubernetes.io/managed-by\":\"helm\"}},"
-			     "\"spec\":{}}",
-			     name),
+			     "\"app.kubernetes.io/managed-by\":\"helm\"}},%s}",
+			     kube_kind_name(kind), kube_kind_api_version(kind),
+			     name, kinds[kind].rest),
 	    0);
-	cluster_put(KUBE_SERVICE, text, true);
+	cluster_put(kind, text, true);
 	free(text);
-	if (dice(2) == 0)
-		cluster_show(p, KUBE_SERVICE, name, now);
+	if (kind == KUBE_SERVICE && dice(2) == 0)
+		cluster_show(p, kind, name, now);
 }
 
 static void
@@ -1377,16 +1556,18 @@ static void
 must_be_as_wanted(void)
 {
 	struct plan_counts c = counts();
-	size_t failed = 0;
+	size_t desired = 0, actual = 0, failed = 0;
 
-	c.desired[KUBE_SERVICE] -= c.foreign;
-	for (int kind = 0; kind < KUBE_KINDS; kind++)
-		ck_assert_uint_eq(c.desired[kind], c.actual[kind]);
+	for (int kind = 0; kind < KUBE_KINDS; kind++) {
+		desired += c.desired[kind];
+		actual += c.actual[kind];
+		ck_assert_uint_eq(c.actual[kind],
+		    cluster_count_ours((enum kube_kind)kind));
+	}
+	ck_assert_uint_eq(desired - c.foreign, actual);
 	for (int r = 0; r < PLAN_RESULTS; r++)
 		failed += c.failed[r];
 	ck_assert_uint_eq(failed, 0);
-	ck_assert_uint_eq(c.desired[KUBE_SLICE], cluster_count(KUBE_SLICE));
-	ck_assert_uint_eq(c.desired[KUBE_ROUTE], cluster_count(KUBE_ROUTE));
 }
 
 START_TEST(any_sequence)
@@ -1435,6 +1616,11 @@ main(void)
 	tcase_add_test(t, it_takes_the_place_of_ours);
 	tcase_add_test(t, made_at_the_last_moment);
 	tcase_add_test(t, a_foreign_slice_has_the_name);
+	tcase_add_test(t, a_foreign_route_has_the_name);
+	tcase_add_test(t, refused_again_and_again);
+	tcase_add_test(t, a_slice_that_the_watch_did_not_show);
+	tcase_add_test(t, somebody_takes_our_mark_away);
+	tcase_add_test(t, the_watch_is_faster_than_a_look);
 	tcase_add_loop_test(t, changes_are_put_right, 0, COUNT(edits));
 	tcase_add_loop_test(t, deletions_are_put_right, 0, KUBE_KINDS);
 	tcase_add_test(t, a_fight_is_slowed_down);
@@ -1443,6 +1629,7 @@ main(void)
 	tcase_add_test(t, lists_are_believed);
 	tcase_add_test(t, lists_may_be_late_too);
 	tcase_add_test(t, the_deletion_of_one_before);
+	tcase_add_test(t, the_deletion_of_what_is_being_made);
 	tcase_add_test(t, what_is_leaving_is_waited_for);
 	tcase_add_test(t, conflicts_wait_for_the_watch);
 	tcase_add_test(t, told_to_wait);

@@ -252,12 +252,13 @@ repair(const struct plan_action *a, struct kube_object *got)
 }
 
 static enum plan_result
-take_away(const struct plan_action *a)
+take_away(const struct plan_action *a, struct kube_object *got)
 {
 	struct stored *s = find(a->kind, a->name);
 	struct json_object *o = parse(a->body);
 	bool ok = guard_holds(s, get(o, "preconditions"), false);
 
+	(void)got;
 	json_object_put(o);
 	ck_assert_str_eq(a->method, "DELETE");
 	if (s == NULL)
@@ -270,19 +271,38 @@ take_away(const struct plan_action *a)
 	return PLAN_DONE;
 }
 
+static enum plan_result
+look_at(const struct plan_action *a, struct kube_object *got)
+{
+	const struct stored *s = find(a->kind, a->name);
+
+	ck_assert_str_eq(a->method, "GET");
+	ck_assert_ptr_null(a->body);
+	ck_assert_ptr_nonnull(
+	    strstr(a->path, "?fieldSelector=metadata.name%3D"));
+	cluster_stats.looks++;
+	if (s != NULL)
+		*got = object_of(s);
+	return PLAN_DONE;
+}
+
 enum plan_result
 cluster_write(struct plan_action *a, struct kube_object *got, bool *has_got)
 {
+	static enum plan_result (*const does[PLAN_OPS])(const struct plan_action
+							    *a,
+	    struct kube_object *got) = {
+		[PLAN_APPLY] = apply,
+		[PLAN_REPAIR] = repair,
+		[PLAN_DELETE] = take_away,
+		[PLAN_LOOK] = look_at,
+	};
 	enum plan_result r;
 
+	*got = (struct kube_object){ 0 };
 	ck_assert_ptr_nonnull(strstr(a->path, a->name));
-	if (a->op == PLAN_APPLY)
-		r = apply(a, got);
-	else if (a->op == PLAN_REPAIR)
-		r = repair(a, got);
-	else
-		r = take_away(a);
-	*has_got = r == PLAN_DONE && a->op != PLAN_DELETE;
+	r = does[a->op](a, got);
+	*has_got = got->name != NULL;
 	cluster_stats.conflicts += r == PLAN_CONFLICT;
 	free(a->body);
 	return r;
@@ -332,6 +352,17 @@ cluster_count(enum kube_kind kind)
 
 	for (size_t i = 0; i < OBJECTS; i++)
 		n += objects[i].name != NULL && objects[i].kind == kind;
+	return n;
+}
+
+size_t
+cluster_count_ours(enum kube_kind kind)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < OBJECTS; i++)
+		n += objects[i].name != NULL && objects[i].kind == kind &&
+		    !objects[i].foreign;
 	return n;
 }
 

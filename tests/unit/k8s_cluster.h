@@ -16,12 +16,16 @@ extern struct cluster_stats {
 	size_t applied;
 	size_t repaired;
 	size_t deleted;
+	size_t looks;
 	size_t conflicts;
 	size_t orphans; /* slices whose owner was not there, when written */
 	size_t foreign_touched; /* must stay 0 */
 } cluster_stats;
 
-/* Does a write, and frees its body; what plan_done() is to be told. */
+/*
+ * Does what the plan asks for, and frees its body; what plan_done() is to be
+ * told.
+ */
 enum plan_result cluster_write(struct plan_action *a, struct kube_object *got,
     bool *has_got);
 
@@ -32,6 +36,8 @@ void cluster_show(struct plan *p, enum kube_kind kind, const char *name,
     uint64_t now);
 
 size_t cluster_count(enum kube_kind kind);
+/* Without those that were put there as foreign. */
+size_t cluster_count_ours(enum kube_kind kind);
 /* Its JSON; NULL if it is not there. */
 const char *cluster_text(enum kube_kind kind, const char *name);
 /* Somebody's: JSON with metadata.name; uid and version are added. */

@@ -223,13 +223,25 @@ is_missing(const struct plan *p, const struct plan_item *it)
 	    it->stamp < began;
 }
 
+/* Of others' slices and routes no list and no watch shows when they go. */
+static bool
+is_out_of_sight(const struct plan_item *it)
+{
+	return it->kind != KUBE_SERVICE && it->wanted &&
+	    it->state == ACTUAL_FOREIGN;
+}
+
 static void
 forget_missing(struct plan *p, enum kube_kind kind)
 {
 	struct plan_item *it;
 
 	for (it = item_first(p); it != NULL; it = item_after(it)) {
-		if (it->kind == kind && is_missing(p, it))
+		if (it->kind != kind || !is_missing(p, it))
+			continue;
+		if (is_out_of_sight(it))
+			it->unsure = true;
+		else
 			item_actual(it, ACTUAL_ABSENT, NULL);
 	}
 }
@@ -274,14 +286,16 @@ plan_no_kind(struct plan *p, enum kube_kind kind, uint64_t now)
 
 /*
  * An event of a watch may come later than the answer to a write that came
- * after it. A list is as new as anything, but for writes that ended since it
- * began: so versions that went back (a restored backup) are believed then.
+ * after it, and the other way round. A list is as new as anything, but for
+ * writes that ended since it began: so versions that went back (a restored
+ * backup) are believed then.
  */
 static bool
 is_older(const struct plan *p, const struct plan_item *it,
     const struct kube_object *o)
 {
-	if (o->order == 0 || o->order > it->actual.order)
+	if (o->order == 0 ||
+	    (o->order > it->actual.order && o->order >= it->gone))
 		return false;
 	return o->order == it->actual.order || !p->listing[o->kind] ||
 	    it->stamp >= p->list_stamp[o->kind];
@@ -382,7 +396,11 @@ plan_deleted(struct plan *p, const struct kube_object *o, uint64_t now)
 {
 	struct plan_item *it = item_find(p, o->kind, o->name);
 
-	if (it == NULL || it->state == ACTUAL_ABSENT)
+	if (it == NULL)
+		return;
+	if (o->order > it->gone)
+		it->gone = o->order;
+	if (it->state == ACTUAL_ABSENT)
 		return;
 	/* Another one of that name was made since. */
 	if (it->actual.uid != NULL && strcmp(it->actual.uid, o->uid) != 0)
@@ -452,18 +470,45 @@ delete_body(const struct plan *p, const struct plan_item *it)
 	return object_delete_body(it->actual.uid, it->actual.version);
 }
 
+static char *
+no_body(const struct plan *p, const struct plan_item *it)
+{
+	(void)p;
+	(void)it;
+	return NULL;
+}
+
 static const struct {
 	const char *method;
 	const char *content_type;
-	const char *query;
+	const char *query; /* NULL: that of a list */
 	char *(*body)(const struct plan *p, const struct plan_item *it);
-} ops[] = {
+} ops[PLAN_OPS] = {
 	[PLAN_APPLY] = { "PATCH", OBJECT_APPLY_TYPE, OBJECT_APPLY_QUERY,
 	    apply_body },
 	[PLAN_REPAIR] = { "PATCH", OBJECT_REPAIR_TYPE, OBJECT_REPAIR_QUERY,
 	    repair_body },
 	[PLAN_DELETE] = { "DELETE", "application/json", "", delete_body },
+	[PLAN_LOOK] = { "GET", NULL, NULL, no_body },
 };
+
+/* A look is a list of one: that needs no right that lists do not need. */
+static void
+action_path(const struct plan *p, struct plan_action *a)
+{
+	const char *query = ops[a->op].query, *name = a->name;
+	char only[OBJECT_PATH];
+
+	if (query == NULL) {
+		snprintf(only, sizeof(only),
+		    "fieldSelector=metadata.name%%3D%s", name);
+		query = only;
+		name = NULL;
+	}
+	if (!object_path(a->path, p->conf.objects, a->kind, name, query))
+		fatalx("kubernetes: the path of %s %s is too long",
+		    kube_kind_name(a->kind), a->name);
+}
 
 static void
 item_start(struct plan *p, struct plan_item *it, struct plan_action *a)
@@ -471,7 +516,6 @@ item_start(struct plan *p, struct plan_item *it, struct plan_action *a)
 	item_unplace(p, it);
 	it->in_flight = true;
 	it->op = it->next;
-	it->created = it->state == ACTUAL_ABSENT;
 	it->sent_look = it->want_look;
 	it->stamp = ++p->stamp;
 	p->in_flight++;
@@ -484,10 +528,7 @@ item_start(struct plan *p, struct plan_item *it, struct plan_action *a)
 		.content_type = ops[it->op].content_type,
 		.body = ops[it->op].body(p, it),
 	};
-	if (!object_path(a->path, p->conf.objects, it->kind, it->name,
-		ops[it->op].query))
-		fatalx("kubernetes: the path of %s %s is too long",
-		    kube_kind_name(it->kind), it->name);
+	action_path(p, a);
 }
 
 static bool
@@ -576,21 +617,11 @@ item_ends_well(struct plan *p, struct plan_item *it, struct kube_object *got,
 	return news;
 }
 
-/*
- * Twice: it is not that the watch is late, but there is one that the watch
- * does not show (it shows all Services). The next list tries again.
- */
-static bool
-is_unseen(const struct plan_item *it, enum plan_result r)
-{
-	return r == PLAN_CONFLICT && it->created && it->kind != KUBE_SERVICE &&
-	    it->state == ACTUAL_ABSENT && it->failures > 1;
-}
-
+/* A look follows soon, and a longer wait behind it. */
 static uint64_t
 wait_ms(const struct plan_item *it, enum plan_result r)
 {
-	if (r == PLAN_CONFLICT && it->failures < 3)
+	if (r == PLAN_CONFLICT && it->op != PLAN_LOOK)
 		return CONFLICT_MS;
 	return item_backoff_ms(it, r);
 }
@@ -633,9 +664,33 @@ item_fails(struct plan *p, struct plan_item *it, enum plan_result r,
 		it->retry_at = now + wait_ms(it, r);
 	}
 	item_result(p, it, r, text);
-	if (is_unseen(it, r))
-		item_actual(it, ACTUAL_FOREIGN, NULL);
+	if (r == PLAN_CONFLICT)
+		it->unsure = true;
 	return news;
+}
+
+/*
+ * What was found counts unless the watch has said more meanwhile. Where it is
+ * as it was known to be, the write was refused for something else: a quota,
+ * an admission webhook. It keeps its error and waits.
+ */
+static void
+item_looked(struct plan *p, struct plan_item *it, struct kube_object *got,
+    uint64_t now)
+{
+	if (!it->unsure)
+		return;
+	it->unsure = false;
+	if (got != NULL && !is_older(p, it, got)) {
+		item_show(p, it, got, now);
+	} else if (got == NULL && it->state != ACTUAL_ABSENT) {
+		item_actual(it, ACTUAL_ABSENT, NULL);
+		item_forgive(p, it);
+	} else if (it->state == ACTUAL_FOREIGN) {
+		item_forgive(p, it);
+	} else {
+		it->retry_at = now + item_backoff_ms(it, it->result);
+	}
 }
 
 bool
@@ -643,13 +698,15 @@ plan_done(struct plan *p, struct plan_item *it, enum plan_result r,
     struct kube_object *got, const char *text, uint64_t retry_after_ms,
     uint64_t now)
 {
-	bool news;
+	bool news = false;
 
 	it->in_flight = false;
 	it->stamp = ++p->stamp;
 	p->in_flight--;
 	hold_writes(p, r, retry_after_ms, now);
-	if (is_done(it, r))
+	if (it->op == PLAN_LOOK && r == PLAN_DONE)
+		item_looked(p, it, got, now);
+	else if (is_done(it, r))
 		news = item_ends_well(p, it, got, now);
 	else
 		news = item_fails(p, it, r, text, now);

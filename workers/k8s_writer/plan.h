@@ -16,7 +16,8 @@
  * An object that has a wanted name but not our marks is left alone, and so
  * are the slices and routes of a Service whose name is taken. Each write says
  * what version it replaces: one that is refused for that waits for what the
- * watch will say.
+ * watch will say, and where that says nothing the object is looked at. Only
+ * what was seen to lack our marks is somebody else's.
  */
 #ifndef PLAN_H
 #define PLAN_H
@@ -79,17 +80,23 @@ void plan_no_kind(struct plan *p, enum kube_kind kind, uint64_t now);
 /* This copy begins or ends to lead: see lease.h. */
 void plan_lead(struct plan *p, bool leads, uint64_t now);
 
-enum plan_op { PLAN_APPLY, PLAN_REPAIR, PLAN_DELETE };
+enum plan_op {
+	PLAN_APPLY,
+	PLAN_REPAIR,
+	PLAN_DELETE,
+	PLAN_LOOK, /* no write: what is there is not what is known of it */
+	PLAN_OPS
+};
 
 struct plan_action {
 	enum plan_op op;
 	struct plan_item *item; /* for plan_done() */
 	enum kube_kind kind;
 	const char *name; /* valid until plan_done() */
-	const char *method; /* "PATCH", "DELETE" */
-	const char *content_type;
-	char path[OBJECT_PATH]; /* with query */
-	char *body; /* the caller frees it */
+	const char *method; /* "PATCH", "DELETE", "GET" */
+	const char *content_type; /* NULL without a body */
+	char path[OBJECT_PATH]; /* with query; that of PLAN_LOOK is a list's */
+	char *body; /* the caller frees it; NULL: none */
 };
 
 /* The next write to start, which is then under way. False: none now. */
@@ -117,8 +124,9 @@ enum plan_result {
 /*
  * The end of a write; text says why it failed ("" for PLAN_DONE). got, if not
  * NULL, is the object as the answer of a PATCH (or of a DELETE that takes
- * time) shows it, and is emptied. retry_after_ms: no write before that, 0:
- * nothing was said. True if it failed otherwise than the object's last write.
+ * time) shows it, or as PLAN_LOOK found it (NULL: there is none), and is
+ * emptied. retry_after_ms: no write before that, 0: nothing was said. True if
+ * it failed otherwise than the object's last write.
  */
 bool plan_done(struct plan *p, struct plan_item *it, enum plan_result r,
     struct kube_object *got, const char *text, uint64_t retry_after_ms,

@@ -63,12 +63,13 @@ struct plan_item {
 
 	enum actual_state state;
 	struct kube_object actual; /* empty if absent, or foreign and unseen */
+	uint64_t gone; /* order of its last deletion that was seen, or 0 */
+	bool unsure; /* it is not as we know it: to be looked at */
 	uint64_t stamp; /* of its last write's start or end */
 	uint64_t seen; /* the list that last showed it, by its stamp */
 
 	bool in_flight;
 	enum plan_op op; /* in flight */
-	bool created; /* in flight: it was absent */
 	struct look sent_look;
 	uint64_t done_at; /* of the last write that went well; 0: none */
 	unsigned fights; /* others' changes soon after it, in a row */

@@ -123,6 +123,7 @@ item_actual(struct plan_item *it, enum actual_state state,
 {
 	kube_object_clear(&it->actual);
 	it->state = state;
+	it->unsure = false;
 	if (o == NULL)
 		return;
 	it->actual = *o;
@@ -360,22 +361,36 @@ needs_delete(const struct plan *p, const struct plan_item *it, enum plan_op *op)
 static bool
 needs_write(const struct plan *p, const struct plan_item *it, enum plan_op *op)
 {
-	if (!p->listed[it->kind] || p->no_kind[it->kind])
-		return false;
 	if (it->state == ACTUAL_FOREIGN || it->actual.leaving)
 		return false;
 	return item_is_wanted(it) ? needs_apply(p, it, op)
 				  : needs_delete(p, it, op);
 }
 
-/* ---- counts and reports ---- */
-
 /* In the way of what is wanted. */
 static bool
 is_in_the_way(const struct plan_item *it)
 {
-	return it->wanted && it->state == ACTUAL_FOREIGN;
+	return item_is_wanted(it) && it->state == ACTUAL_FOREIGN;
 }
+
+/* A write, or first a look at what is there. */
+static bool
+needs_request(const struct plan *p, const struct plan_item *it,
+    enum plan_op *op)
+{
+	bool needed;
+
+	if (!p->listed[it->kind] || p->no_kind[it->kind])
+		return false;
+	needed = needs_write(p, it, op);
+	if (!it->unsure)
+		return needed;
+	*op = PLAN_LOOK;
+	return needed || is_in_the_way(it);
+}
+
+/* ---- counts and reports ---- */
 
 static bool
 is_pending(const struct plan *p, const struct plan_item *it)
@@ -532,7 +547,7 @@ item_settle(struct plan *p, struct plan_item *it, uint64_t now)
 	/* A write that failed was done all the same, or somebody did it. */
 	if (it->result != PLAN_DONE && is_as_it_should_be(it))
 		item_forgive(p, it);
-	if (!it->in_flight && needs_write(p, it, &op))
+	if (!it->in_flight && needs_request(p, it, &op))
 		item_place(p, it, op, now);
 	item_count(p, it, tally_of(p, it));
 	if (is_concern(it))

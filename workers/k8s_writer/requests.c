@@ -8,15 +8,6 @@
 /* An object as it is then, with what others put into it. */
 #define WRITE_BODY_MAX LIMIT_POD
 
-static const struct op_def {
-	enum metric metric;
-	const char *verb;
-} ops[PLAN_OPS] = {
-	[PLAN_APPLY] = { M_K8S_APPLY, "patch" },
-	[PLAN_REPAIR] = { M_K8S_REPAIR, "patch" },
-	[PLAN_DELETE] = { M_K8S_DELETE, "delete" },
-};
-
 /* For the figures; PLAN_DONE counts nothing. */
 static const enum metric error_metrics[PLAN_RESULTS] = {
 	[PLAN_GONE] = M_K8S_ERR_HTTP,
@@ -67,22 +58,61 @@ write_free(struct write *wr)
 	free(wr);
 }
 
-/* Of what was deleted at once there is nothing to be seen. */
 static bool
-read_object(const struct write *wr, const struct http_response *r,
+read_written(const struct write *wr, const struct http_response *r,
     struct kube_object *got, const char **why)
 {
 	*why = kube_json_object(&wr->w->conf.objects, wr->kind, r->body,
 	    r->body_len, got);
-	if (wr->op != PLAN_DELETE)
-		return *why == NULL;
-	if (*why == NULL && got->leaving)
-		return true;
-	if (*why == NULL)
-		kube_object_clear(got);
-	*why = NULL;
-	return false;
+	return *why == NULL;
 }
+
+/* Of what was deleted at once there is nothing to be seen. */
+static bool
+read_deleted(const struct write *wr, const struct http_response *r,
+    struct kube_object *got, const char **why)
+{
+	bool seen = read_written(wr, r, got, why);
+
+	*why = NULL;
+	if (seen && !got->leaving)
+		kube_object_clear(got);
+	return seen && got->leaving;
+}
+
+/* The one object of a list, or none. */
+static bool
+read_found(const struct write *wr, const struct http_response *r,
+    struct kube_object *got, const char **why)
+{
+	struct kube_list l;
+	bool found = false;
+
+	*why = kube_json_list(&wr->w->conf.objects, wr->kind, r->body,
+	    r->body_len, &l);
+	for (size_t i = 0; i < l.n && !found; i++) {
+		found = strcmp(l.v[i].name, wr->name) == 0;
+		if (!found)
+			continue;
+		*got = l.v[i];
+		l.v[i] = (struct kube_object){ 0 };
+	}
+	kube_list_free(&l);
+	return found;
+}
+
+/* read: false: there is no object to be seen, or *why it can't be read. */
+static const struct op_def {
+	enum metric metric;
+	const char *verb;
+	bool (*read)(const struct write *wr, const struct http_response *r,
+	    struct kube_object *got, const char **why);
+} ops[PLAN_OPS] = {
+	[PLAN_APPLY] = { M_K8S_APPLY, "patch", read_written },
+	[PLAN_REPAIR] = { M_K8S_REPAIR, "patch", read_written },
+	[PLAN_DELETE] = { M_K8S_DELETE, "delete", read_deleted },
+	[PLAN_LOOK] = { M_K8S_LIST, "list", read_found },
+};
 
 static void
 explain(const struct write *wr, const struct reply *r, const char *why,
@@ -133,7 +163,7 @@ on_written(const struct http_response *r, void *arg)
 	take_reply(w, &reply, r);
 	metric_observe_ms(w->conf.metrics, M_K8S_LATENCY, r->took_ms);
 	if (reply_result(&reply) == PLAN_DONE)
-		seen = read_object(wr, r, &got, &why);
+		seen = ops[wr->op].read(wr, r, &got, &why);
 	if (why != NULL)
 		metric_inc(w->conf.metrics, M_K8S_ERR_BODY);
 	settle(wr, &reply, seen ? &got : NULL, why);
@@ -158,7 +188,7 @@ write_start(struct writer *w, const struct plan_action *a)
 		.method = a->method,
 		.content_type = a->content_type,
 		.body = a->body,
-		.body_len = strlen(a->body),
+		.body_len = a->body == NULL ? 0 : strlen(a->body),
 		.timeout_ms = w->conf.timeout_ms,
 		.max_body = WRITE_BODY_MAX,
 		.may_send = may_send,

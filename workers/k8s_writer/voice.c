@@ -8,6 +8,7 @@ static const char *const op_names[PLAN_OPS] = {
 	[PLAN_APPLY] = "applying it",
 	[PLAN_REPAIR] = "taking away what is not ours",
 	[PLAN_DELETE] = "deleting it",
+	[PLAN_LOOK] = "looking at it",
 };
 
 /* ---- the cluster as a whole ---- */

@@ -18,8 +18,6 @@
 #include "workers/k8s_writer/writer.h"
 #include "workers/outage.h"
 
-#define PLAN_OPS (PLAN_DELETE + 1)
-
 struct write {
 	TAILQ_ENTRY(write) link;
 	struct writer *w;
