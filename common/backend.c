@@ -39,8 +39,9 @@ backend_service_key(const char *service, char key[LIMIT_SET_KEY])
 	return key_begin(BACKEND_SERVICE, service, key);
 }
 
-size_t
-backend_instance_prefix(const char *service, char key[LIMIT_SET_KEY])
+/* What all instances of a service begin with, and nothing else. */
+static size_t
+instance_prefix(const char *service, char key[LIMIT_SET_KEY])
 {
 	size_t n = key_begin(BACKEND_INSTANCE, service, key);
 
@@ -67,7 +68,7 @@ size_t
 backend_instance_key(const char *service, const char *node, const char *id,
     char key[LIMIT_SET_KEY])
 {
-	size_t n = backend_instance_prefix(service, key);
+	size_t n = instance_prefix(service, key);
 	size_t node_len = strlen(node), id_len = strlen(id);
 	char hex[33];
 

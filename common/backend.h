@@ -30,8 +30,6 @@ enum backend_kind { BACKEND_NONE, BACKEND_SERVICE, BACKEND_INSTANCE };
 size_t backend_service_key(const char *service, char key[LIMIT_SET_KEY]);
 size_t backend_instance_key(const char *service, const char *node,
     const char *id, char key[LIMIT_SET_KEY]);
-/* What all instances of a service begin with, and nothing else. */
-size_t backend_instance_prefix(const char *service, char key[LIMIT_SET_KEY]);
 /* BACKEND_NONE for what is no key of ours; service is "" then. */
 enum backend_kind backend_key(const void *key, size_t len,
     char service[LIMIT_SERVICE_NAME + 1]);

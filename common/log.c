@@ -60,8 +60,8 @@ log_set_sink(log_sink sink, void *arg)
 	logger.arg = arg;
 }
 
-bool
-log_enabled(enum log_level level)
+static bool
+is_said(enum log_level level)
 {
 	return level <= logger.level;
 }
@@ -136,7 +136,7 @@ log_text(enum log_level level, const char *why, const char *fmt, va_list ap)
 		int saved = errno; \
 		va_list ap; \
 \
-		if (!log_enabled(level)) \
+		if (!is_said(level)) \
 			return; \
 		va_start(ap, fmt); \
 		log_text(level, why, fmt, ap); \
@@ -228,7 +228,7 @@ log_once_warn(struct log_once *o, const char *fmt, ...)
 	va_list ap;
 	bool said;
 
-	if (!log_enabled(LOG_LVL_WARN))
+	if (!is_said(LOG_LVL_WARN))
 		return false;
 	va_start(ap, fmt);
 	format(&l, NULL, fmt, ap);
@@ -247,7 +247,7 @@ log_once_clear(struct log_once *o, const char *fmt, ...)
 	if (o->hash == 0)
 		return false;
 	*o = (struct log_once){ 0 };
-	if (!log_enabled(LOG_LVL_INFO))
+	if (!is_said(LOG_LVL_INFO))
 		return false;
 	va_start(ap, fmt);
 	log_text(LOG_LVL_INFO, NULL, fmt, ap);

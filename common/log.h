@@ -26,7 +26,6 @@ typedef void (*log_sink)(enum log_level level, const char *line, void *arg);
 void log_init(const char *procname, enum log_level level);
 void log_set_level(enum log_level level);
 void log_set_sink(log_sink sink, void *arg);
-bool log_enabled(enum log_level level);
 /*
  * "error", "warn", "warning", "info", "debug" and the originals' "trace",
  * "fatal", "panic", in any case. False, and *level untouched, for others.

@@ -271,15 +271,6 @@ msg_name(unsigned type)
 	return r != NULL ? r->name : "unknown";
 }
 
-const struct tlv_rule *
-msg_fields(unsigned type, size_t *n)
-{
-	const struct msg_rule *r = msg_rule(type);
-
-	*n = r != NULL ? r->nfields : 0;
-	return r != NULL ? r->fields : NULL;
-}
-
 struct tlv_field
 msg_field(const struct msg *m, enum msg_tag tag)
 {

@@ -228,12 +228,6 @@ const struct msg_rule *msg_rule(unsigned type);
 const char *msg_name(unsigned type);
 
 /*
- * The rules of a message's fields, *n of them. NULL and 0 for a type without
- * fields, for CONFIG and STATS, whose decoders check their bodies, and for a
- * type that does not exist.
- */
-const struct tlv_rule *msg_fields(unsigned type, size_t *n);
-/*
  * The (first) field with that tag in a message that proto_check() accepted;
  * val NULL if it has none. For tlv_u8() and the like.
  */

@@ -26,14 +26,14 @@ must(bool ok)
 static void
 walk(const struct msg *m)
 {
-	const struct tlv_rule *rules;
+	const struct msg_rule *rule = msg_rule(m->type);
 	struct tlv_field f, found;
-	size_t n, off = 0, end = 0;
+	size_t n = rule->nfields, off = 0, end = 0;
 
-	if ((rules = msg_fields(m->type, &n)) == NULL)
+	if (rule->fields == NULL)
 		return;
 	while (n > 0) {
-		f = msg_field(m, rules[--n].tag);
+		f = msg_field(m, rule->fields[--n].tag);
 		must(f.val != NULL && f.val + f.len <= m->body + m->len);
 	}
 	while (tlv_next(m->body, m->len, &off, &found))
@@ -66,13 +66,13 @@ static void
 all_rules(const uint8_t *data, size_t size)
 {
 	struct tlv_field f[16];
-	const struct tlv_rule *rules;
-	size_t n;
+	const struct msg_rule *r;
 
 	for (unsigned type = 0; type <= MSG_MAX; type++) {
-		rules = msg_fields(type, &n);
-		must(n <= COUNT(f));
-		tlv_parse(data, size, rules, n, f);
+		if ((r = msg_rule(type)) == NULL)
+			continue;
+		must(r->nfields <= COUNT(f));
+		tlv_parse(data, size, r->fields, r->nfields, f);
 	}
 }
 

@@ -37,10 +37,6 @@ START_TEST(keys_say_what_they_are)
 	ck_assert_mem_eq(key, "i\0web\0node-1\0web:8080", n);
 	ck_assert_int_eq(backend_key(key, n, service), BACKEND_INSTANCE);
 	ck_assert_str_eq(service, "web");
-
-	n = backend_instance_prefix("web", key);
-	ck_assert_uint_eq(n, 6);
-	ck_assert_mem_eq(key, "i\0web", 6);
 }
 END_TEST
 
@@ -56,7 +52,6 @@ START_TEST(bounds_of_a_service_name)
 	ck_assert_str_eq(service, longest);
 	ck_assert_uint_eq(backend_service_key(longer, key), 0);
 	ck_assert_uint_eq(backend_service_key("", key), 0);
-	ck_assert_uint_eq(backend_instance_prefix("", key), 0);
 	ck_assert_uint_eq(backend_instance_key(longer, "n", "i", key), 0);
 }
 END_TEST

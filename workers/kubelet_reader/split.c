@@ -613,12 +613,6 @@ split_end(struct split *s)
 	return true;
 }
 
-uint64_t
-split_bytes(const struct split *s)
-{
-	return s->fed;
-}
-
 size_t
 split_held(const struct split *s)
 {

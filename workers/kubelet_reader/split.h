@@ -58,8 +58,6 @@ bool split_feed(struct split *s, const char *data, size_t len);
 /* The body is there as a whole: true if it was a PodList. */
 bool split_end(struct split *s);
 
-/* Bytes of the body that were fed. */
-uint64_t split_bytes(const struct split *s);
 /* Bytes that wait for the rest of their pod, for tests. */
 size_t split_held(const struct split *s);
 
