@@ -16,6 +16,7 @@
 #include "common/duration.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "common/timer.h"
 #include "workers/curl_loop.h"
 #include "workers/http_headers.h"
 #include "workers/http_transfer.h"
@@ -752,14 +753,10 @@ struct http_request *
 http_client_request(struct http_client *c, const struct http_request_conf *conf)
 {
 	struct http_request *r = request_new(c, conf);
-	struct timeval tv = {
-		(time_t)(conf->timeout_ms / 1000),
-		(suseconds_t)(conf->timeout_ms % 1000 * 1000),
-	};
 
 	r->state = WAITING;
 	TAILQ_INSERT_TAIL(&c->waiting, r, next);
-	evtimer_add(&r->timeout, &tv);
+	timer_arm(&r->timeout, conf->timeout_ms);
 	kick(c);
 	return r;
 }

@@ -479,6 +479,18 @@ START_TEST(a_link_carries_a_set_away)
 }
 END_TEST
 
+static void
+send_put(int link, const char *key)
+{
+	uint8_t buf[64];
+	struct tlv_writer w;
+
+	tlv_writer_init(&w, buf, sizeof(buf));
+	tlv_put_str(&w, TAG_KEY, key);
+	tlv_put_str(&w, TAG_VALUE, "");
+	send_msg(link, MSG_PUT, &w, -1);
+}
+
 /* A snapshot of one entry, or of none (key NULL). */
 static void
 send_snapshot(int link, const char *key)
@@ -489,12 +501,8 @@ send_snapshot(int link, const char *key)
 	tlv_writer_init(&w, buf, sizeof(buf));
 	tlv_put_u64(&w, TAG_EPOCH, 1);
 	send_msg(link, MSG_SNAP_BEGIN, &w, -1);
-	if (key != NULL) {
-		tlv_writer_init(&w, buf, sizeof(buf));
-		tlv_put_str(&w, TAG_KEY, key);
-		tlv_put_str(&w, TAG_VALUE, "");
-		send_msg(link, MSG_PUT, &w, -1);
-	}
+	if (key != NULL)
+		send_put(link, key);
 	tlv_writer_init(&w, buf, sizeof(buf));
 	tlv_put_u64(&w, TAG_EPOCH, 1);
 	tlv_put_u32(&w, TAG_COUNT, key != NULL);
@@ -511,6 +519,8 @@ START_TEST(a_link_carries_a_set_here)
 	expect_health("put b");
 	close(link);
 	link = give_link(ROLE_KUBELET_READER);
+	send_put(link, "c");
+	receive_from(link, ROLE_KUBELET_READER, MSG_RESYNC);
 	send_snapshot(link, NULL);
 	expect_health("del b");
 	close(link);
