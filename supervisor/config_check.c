@@ -1,5 +1,6 @@
 /* What must fit together, and what follows from other values. */
 #include <bsd/string.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -474,6 +475,42 @@ check_consul(struct loader *l)
 		    config_where(l->c, OPT_CONSUL_TOKEN_FILE, at));
 }
 
+/* ---- sidecars ---- */
+
+/* Of what listens anywhere, or at the same address. */
+static bool
+same_port(struct loader *l, enum option a, enum option b)
+{
+	char host_a[INET6_ADDRSTRLEN], host_b[INET6_ADDRSTRLEN];
+	uint16_t port_a, port_b;
+
+	return has(l, a) && has(l, b) &&
+	    url_parse_listen(str(l, a), host_a, sizeof(host_a), &port_a) &&
+	    url_parse_listen(str(l, b), host_b, sizeof(host_b), &port_b) &&
+	    port_a != 0 && port_a == port_b &&
+	    (*host_a == '\0' || *host_b == '\0' || strcmp(host_a, host_b) == 0);
+}
+
+static void
+check_sidecar(struct loader *l)
+{
+	static const enum option rpc[] = { OPT_BIND_ADDRESS,
+		OPT_SIDECAR_VERIFY_PEER };
+	static const enum option verify[] = { OPT_SIDECAR_VERIFY_PEER };
+
+	if (!settings_bool(l->c->settings, OPT_TO_CONSUL)) {
+		config_unused(l, rpc, 2, "to-consul is off");
+		settings_set_str(l->c->settings, OPT_BIND_ADDRESS, "");
+		return;
+	}
+	if (!has(l, OPT_BIND_ADDRESS))
+		config_unused(l, verify, 1, "bind-address is not set");
+	if (same_port(l, OPT_BIND_ADDRESS, OPT_METRICS_BIND_ADDRESS))
+		config_fail(l, OPT_BIND_ADDRESS,
+		    "the port of metrics-bind-address; sidecars take one of "
+		    "their own");
+}
+
 static void
 check_no_effect(struct loader *l)
 {
@@ -496,5 +533,6 @@ config_cross_check(struct loader *l)
 	check_kubelet(l);
 	check_consul(l);
 	config_check_k8s(l);
+	check_sidecar(l);
 	check_no_effect(l);
 }

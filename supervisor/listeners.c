@@ -25,7 +25,7 @@
 struct listen_def {
 	enum option option;
 	/* A listening socket, or -1: then why was logged. */
-	int (*make)(const char *address, struct listener *l);
+	int (*make)(enum option o, const char *address, struct listener *l);
 };
 
 void
@@ -106,9 +106,9 @@ resolve(const char *host, uint16_t port, struct addrinfo **res)
 }
 
 static int
-make_tcp(const char *address, struct listener *l)
+make_tcp(enum option option, const char *address, struct listener *l)
 {
-	const char *name = option_def(OPT_METRICS_BIND_ADDRESS)->name;
+	const char *name = option_def(option)->name;
 	struct addrinfo *res;
 	char host[256];
 	uint16_t port;
@@ -224,23 +224,30 @@ open_unix(const char *path, struct listener *l)
 }
 
 static int
-make_unix(const char *path, struct listener *l)
+make_unix(enum option option, const char *path, struct listener *l)
 {
+	const char *name = option_def(option)->name;
 	int fd = open_unix(path, l);
 
 	if (fd == -1)
-		log_warn("%s: cannot listen on %s",
-		    option_def(OPT_CONTROL_SOCKET)->name, path);
+		log_warn("%s: cannot listen on %s", name, path);
 	else
-		log_debug("%s: listening on %s",
-		    option_def(OPT_CONTROL_SOCKET)->name, path);
+		log_debug("%s: listening on %s", name, path);
 	return fd;
 }
 
 static const struct listen_def defs[LISTEN_MAX] = {
 	[LISTEN_METRICS] = { OPT_METRICS_BIND_ADDRESS, make_tcp },
 	[LISTEN_CONTROL] = { OPT_CONTROL_SOCKET, make_unix },
+	[LISTEN_SIDECAR] = { OPT_BIND_ADDRESS, make_tcp },
 };
+
+/*
+ * The control socket first: when that is free, the workers of one that was
+ * killed before us are gone, and their TCP ports too.
+ */
+static const enum listen_id in_order[] = { LISTEN_CONTROL, LISTEN_SIDECAR,
+	LISTEN_METRICS };
 
 static void
 remove_socket(const struct listener *l)
@@ -291,33 +298,76 @@ port_of(const char *address)
 	return port;
 }
 
+/* What becomes of one listener. */
+struct move {
+	const char *address; /* where it goes; "": nowhere */
+	bool moves;
+	bool aside; /* it listens no more */
+};
+
+/* A port that one of those that move goes to. */
+static bool
+is_wanted(const struct move *moves, uint16_t port)
+{
+	for (unsigned id = 1; id < LISTEN_MAX; id++)
+		if (moves[id].moves && port_of(moves[id].address) == port)
+			return true;
+	return false;
+}
+
 /*
- * The same port of another address can't be had while the old socket listens,
- * and http has that too: it stops listening for all who have it.
+ * A port can't be had, at whatever address, while the old socket listens on
+ * it, and http has that too: it stops listening for all who have it.
  */
 static bool
-step_aside(const struct listener *l, const char *address)
+step_aside(const struct listener *l, const struct move *moves)
 {
-	uint16_t port = port_of(address);
+	uint16_t port = port_of(l->address);
 
-	return port != 0 && port == port_of(l->address) &&
+	return port != 0 && is_wanted(moves, port) &&
 	    shutdown(l->fd, SHUT_RDWR) == 0;
+}
+
+static void
+plan_moves(const struct listeners *ls, const struct config *c,
+    struct move moves[LISTEN_MAX])
+{
+	for (unsigned id = 1; id < LISTEN_MAX; id++) {
+		const char *address =
+		    settings_str(c->settings, defs[id].option);
+
+		moves[id] = (struct move){ .address = address,
+			.moves = !is_as(&ls->l[id], address) };
+	}
+	for (unsigned id = 1; id < LISTEN_MAX; id++)
+		if (moves[id].moves)
+			moves[id].aside = step_aside(&ls->l[id], moves);
+}
+
+/* Back where it was, unless another one is there by now. */
+static void
+step_back(struct listener *l, const char *option)
+{
+	if (listen(l->fd, BACKLOG) == 0)
+		return;
+	log_warn("%s: cannot listen on \"%s\" again; it is off", option,
+	    l->address);
+	close_one(l);
 }
 
 /* The new one is there before the old one is given up. */
 static bool
-remake(struct listener *l, const struct listen_def *d, const char *address)
+remake(struct listener *l, const struct listen_def *d, const struct move *m)
 {
 	struct listener new = { .fd = -1 };
-	bool aside = step_aside(l, address);
 
-	if (*address != '\0') {
-		new.fd = d->make(address, &new);
-		if (new.fd == -1 && aside)
-			listen(l->fd, BACKLOG);
+	if (*m->address != '\0') {
+		new.fd = d->make(d->option, m->address, &new);
+		if (new.fd == -1 && m->aside)
+			step_back(l, option_def(d->option)->name);
 		if (new.fd == -1)
 			return false;
-		new.address = xstrdup(address);
+		new.address = xstrdup(m->address);
 	}
 	close_one(l);
 	*l = new;
@@ -335,20 +385,18 @@ bool
 listeners_configure(struct listeners *ls, const struct config *c,
     unsigned *changed)
 {
+	struct move moves[LISTEN_MAX];
 	bool good = true;
 
 	*changed = 0;
-	/*
-	 * The control socket first: when that is free, the workers of one
-	 * that was killed before us are gone, and their TCP port too.
-	 */
-	for (unsigned id = LISTEN_MAX - 1; id > 0; id--) {
+	plan_moves(ls, c, moves);
+	for (size_t i = 0; i < sizeof(in_order) / sizeof(*in_order); i++) {
+		enum listen_id id = in_order[i];
 		enum option option = defs[id].option;
-		const char *address = settings_str(c->settings, option);
 
-		if (is_as(&ls->l[id], address))
+		if (!moves[id].moves)
 			continue;
-		if (remake(&ls->l[id], &defs[id], address))
+		if (remake(&ls->l[id], &defs[id], &moves[id]))
 			*changed |= LISTEN_BIT(id);
 		else if (!can_do_without(option, c))
 			good = false;

@@ -1,6 +1,6 @@
 /*
- * The listening sockets: TCP by metrics-bind-address, Unix by control-socket.
- * Made here, where the rights are; served by http.
+ * The listening sockets: TCP by metrics-bind-address and bind-address, Unix by
+ * control-socket. Made here, where the rights are; served by http.
  */
 #ifndef LISTENERS_H
 #define LISTENERS_H
@@ -30,7 +30,8 @@ void listeners_close(struct listeners *ls);
 /*
  * Makes what the config asks for and what is not there yet; what it asks for
  * no more is closed. *changed gets LISTEN_BIT()s. False if one of them could
- * not be made: that was logged, and the one before stays in use.
+ * not be made: that was logged, and the one before stays in use, unless another
+ * one has its place now.
  *
  * A control socket that is where it is by default and may not be made there
  * (not root) is done without: a warning, not an error.

@@ -33,8 +33,8 @@ const struct role_def role_defs[] = {
 	    .stop_order = 1 },
 	{ .role = ROLE_HTTP,
 	    .directions = BOTH_DIRECTIONS,
-	    .listeners =
-		LISTEN_BIT(LISTEN_METRICS) | LISTEN_BIT(LISTEN_CONTROL),
+	    .listeners = LISTEN_BIT(LISTEN_METRICS) |
+		LISTEN_BIT(LISTEN_CONTROL) | LISTEN_BIT(LISTEN_SIDECAR),
 	    .stop_order = ROLE_STOP_LAST },
 };
 

@@ -346,6 +346,13 @@ static const struct {
 	    "readiness-gates = no", OPT_READINESS_GATES, CONFIG_DEFAULT },
 	{ { .flags = { "--to-k8s", "--to-consul", "--kubeconfig=/k" } },
 	    "readiness-gates = yes", OPT_READINESS_GATES, CONFIG_DEFAULT },
+	/* Sidecars have nothing to ask of the other direction. */
+	{ { .flags = { "--to-k8s", "--bind-address=:8501" },
+	      .env = { IN_CLUSTER } },
+	    "bind-address =", OPT_BIND_ADDRESS, CONFIG_FLAG },
+	{ { .env = { "BIND_ADDRESS=:8501", "SIDECAR_VERIFY_PEER=no" } },
+	    "sidecar-verify-peer = false", OPT_SIDECAR_VERIFY_PEER,
+	    CONFIG_ENV },
 	/* Shares, and what follows the namespace. */
 	{ { .file = NULL }, "max-delete-ratio = 0.5", OPT_MAX_DELETE_RATIO,
 	    CONFIG_DEFAULT },
@@ -585,6 +592,10 @@ static const struct {
 	{ { .flags = { "--metrics-bind-address", "8080" } },
 	    "--metrics-bind-address \"8080\": not an address to listen at "
 	    "(like :8080, 127.0.0.1:8080, [::1]:8080)" },
+	{ { .flags = { "--bind-address=:8501",
+		"--metrics-bind-address=127.0.0.1:8501" } },
+	    "--bind-address \":8501\": the port of metrics-bind-address; "
+	    "sidecars take one of their own" },
 	{ { .flags = { "--log-level=loud" } },
 	    "--log-level \"loud\": not one of: debug info warn error warning "
 	    "trace fatal panic" },
@@ -825,6 +836,18 @@ static const struct {
 	{ { .flags = { "--to-k8s", "--readiness-gates=yes" },
 	      .env = { "KUBECONFIG=/k" } },
 	    "--readiness-gates: has no effect: to-consul is off" },
+	{ { .flags = { "--to-k8s", "--bind-address=:8501" },
+	      .env = { "KUBECONFIG=/k" } },
+	    "--bind-address: has no effect: to-consul is off" },
+	{ { .flags = { "--sidecar-verify-peer=no" } },
+	    "--sidecar-verify-peer: has no effect: bind-address is not set" },
+	{ { .flags = { "--sidecar-verify-peer=no", "--bind-address=:8501" } },
+	    NULL },
+	{ { .flags = { "--bind-address=127.0.0.1:8501",
+		"--metrics-bind-address=127.0.0.2:8501" } },
+	    NULL },
+	{ { .flags = { "--bind-address=:0", "--metrics-bind-address=:0" } },
+	    NULL },
 	{ { .flags = { "--to-k8s", "--k8s-ca=/c" },
 	      .env = { "KUBECONFIG=/k" } },
 	    "--k8s-ca: has no effect: the kubeconfig says it" },
@@ -1183,6 +1206,8 @@ static const struct {
 	    ROLE_BIT(ROLE_KUBELET_READER) | ROLE_BIT(ROLE_CONSUL_WRITER),
 	    false },
 	{ "metrics-bind-address = :1", ROLE_BIT(ROLE_HTTP), false },
+	{ "bind-address = :1",
+	    ROLE_BIT(ROLE_HTTP) | ROLE_BIT(ROLE_CONSUL_WRITER), false },
 	{ "consul-tag = t", ROLE_BIT(ROLE_CONSUL_READER), false },
 	{ "domain-suffix = t", ROLE_BIT(ROLE_K8S_WRITER), false },
 	/* It would bring readiness gates, and so another worker. */

@@ -15,6 +15,7 @@
 
 #define TCP  LISTEN_BIT(LISTEN_METRICS)
 #define UNIX LISTEN_BIT(LISTEN_CONTROL)
+#define RPC  LISTEN_BIT(LISTEN_SIDECAR)
 
 static char dir[32];
 static char path[48];
@@ -40,6 +41,19 @@ configure(const char *tcp, const char *control)
 	return listeners_configure(&listeners, &config, &changed);
 }
 
+/* Both of TCP, with a port each. */
+static bool
+configure_ports(uint16_t metrics, uint16_t sidecar)
+{
+	char text[16] = "";
+
+	if (sidecar != 0)
+		snprintf(text, sizeof(text), ":%u", sidecar);
+	settings_set_str(config.settings, OPT_BIND_ADDRESS, text);
+	snprintf(text, sizeof(text), ":%u", metrics);
+	return configure(text, "");
+}
+
 static void
 setup(void)
 {
@@ -50,6 +64,7 @@ setup(void)
 	last_line[0] = '\0';
 	config = (struct config){ .settings = settings_new() };
 	config.source[OPT_CONTROL_SOCKET].from = CONFIG_FLAG;
+	settings_set_str(config.settings, OPT_BIND_ADDRESS, "");
 	listeners_init(&listeners);
 }
 
@@ -316,6 +331,88 @@ START_TEST(a_bad_change_keeps_the_old_one)
 }
 END_TEST
 
+static uint16_t
+free_port(void)
+{
+	uint16_t port = 0;
+
+	close(take_port(INADDR_ANY, &port));
+	return port;
+}
+
+/* The port that this listener listens at; 0: there is none. */
+static uint16_t
+port_of(enum listen_id id)
+{
+	struct sockaddr_in6 in6;
+	struct sockaddr_in in;
+	socklen_t len = sizeof(in6);
+	int fd = listeners_fd(&listeners, id);
+
+	if (fd == -1)
+		return 0;
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&in6, &len), 0);
+	close(fd);
+	if (in6.sin6_family == AF_INET6)
+		return ntohs(in6.sin6_port);
+	memcpy(&in, &in6, sizeof(in));
+	return ntohs(in.sin_port);
+}
+
+START_TEST(sidecars_have_a_port_of_their_own)
+{
+	uint16_t metrics = free_port(), sidecar = free_port();
+
+	ck_assert(configure_ports(metrics, sidecar));
+	ck_assert_uint_eq(changed, TCP | RPC);
+	ck_assert_int_eq(connect_tcp(AF_INET, metrics), 0);
+	ck_assert_int_eq(connect_tcp(AF_INET, sidecar), 0);
+	ck_assert_uint_eq(port_of(LISTEN_SIDECAR), sidecar);
+	ck_assert(configure_ports(metrics, 0));
+	ck_assert_uint_eq(changed, RPC);
+	ck_assert_int_eq(connect_tcp(AF_INET, sidecar), -1);
+}
+END_TEST
+
+/* As when metrics give their port up to the sidecars. */
+START_TEST(one_takes_the_port_of_another)
+{
+	uint16_t first = free_port(), second = free_port();
+
+	ck_assert(configure_ports(first, 0));
+	ck_assert(configure_ports(second, first));
+	ck_assert_uint_eq(changed, TCP | RPC);
+	ck_assert_uint_eq(port_of(LISTEN_METRICS), second);
+	ck_assert_uint_eq(port_of(LISTEN_SIDECAR), first);
+	/* And the two of them. */
+	ck_assert(configure_ports(first, second));
+	ck_assert_uint_eq(changed, TCP | RPC);
+	ck_assert_uint_eq(port_of(LISTEN_METRICS), first);
+	ck_assert_uint_eq(port_of(LISTEN_SIDECAR), second);
+	ck_assert_int_eq(connect_tcp(AF_INET, first), 0);
+	ck_assert_int_eq(connect_tcp(AF_INET, second), 0);
+}
+END_TEST
+
+/* It cannot go back where it was: its place is taken. */
+START_TEST(one_is_left_without_a_port)
+{
+	uint16_t first = free_port(), other = 0;
+	int taken = take_port(INADDR_ANY, &other);
+
+	ck_assert(configure_ports(first, 0));
+	ck_assert(!configure_ports(other, first));
+	ck_assert_uint_eq(changed, RPC);
+	ck_assert_uint_eq(port_of(LISTEN_METRICS), 0);
+	ck_assert_uint_eq(port_of(LISTEN_SIDECAR), first);
+	ck_assert_ptr_nonnull(strstr(last_line, "it is off"));
+	close(taken);
+	ck_assert(configure_ports(other, first));
+	ck_assert_uint_eq(changed, TCP);
+	ck_assert_int_eq(connect_tcp(AF_INET, other), 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -335,6 +432,9 @@ main(void)
 	    sizeof(addresses) / sizeof(*addresses));
 	tcase_add_test(t, the_same_port_of_another_address);
 	tcase_add_test(t, a_bad_change_keeps_the_old_one);
+	tcase_add_test(t, sidecars_have_a_port_of_their_own);
+	tcase_add_test(t, one_takes_the_port_of_another);
+	tcase_add_test(t, one_is_left_without_a_port);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
