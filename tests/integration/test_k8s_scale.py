@@ -70,6 +70,10 @@ class Big:
         found = {e.address: e.ready for e in endpoints_of([slice_])}
         return found[item.address]
 
+    def has_address(self, item):
+        slice_ = self.space.get("endpointslices", f"{item.service}-consul")
+        return item.address in {e.address for e in endpoints_of([slice_])}
+
 
 @pytest.fixture(scope="module")
 def big(shared_consul, shared_cluster, role, tmp_path_factory):
@@ -125,6 +129,15 @@ def test_flips_arrive_soon(big):
         f"max {max(taken) * 1e3:.0f} ms"
     )
     assert statistics.median(taken) <= 0.3 * SLOWNESS
+
+
+def test_address_of_the_same_instance_arrives_soon(big):
+    """No list of Consul's says which service that was."""
+    for number in range(3):
+        item = big.items["svc-9-1"].with_(address=f"10.9.0.{number + 1}")
+        big.items[item.id] = item
+        big.catalog.put(item)
+        await_for(lambda i=item: big.has_address(i), 2.5, item.address)
 
 
 def test_all_is_right_after_many_changes_at_once(big):

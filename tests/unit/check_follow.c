@@ -241,24 +241,13 @@ START_TEST(a_registration_brings_roster_and_sweep)
 	assert_asks(T0 + 100010, "c");
 	service_came("c", FOLLOW_READ, T0 + 100020);
 	assert_asks(T0 + 100020, "");
-	/* The next ones wait their time. */
+	/* The next ones wait for a moment. */
 	list_came("catalog", 12, T0 + 100100);
 	assert_asks(T0 + 100100, "catalog@12");
 	assert_asks(T0 + 100010 + FOLLOW_ROSTER_PAUSE_MS, "roster");
-	list_came("roster", 12, T0 + 101020);
-	ck_assert_uint_eq(follow_due(f, T0 + 101020),
-	    T0 + 100020 + 4 * FOLLOW_SWEEP_PAUSE_MS);
-	assert_asks(T0 + 100020 + 4 * FOLLOW_SWEEP_PAUSE_MS, "a b");
-	/* One that finds something brings the pause down again. */
-	all_came(abc, 2, FOLLOW_CHANGED, T0 + 150000);
-	assert_asks(T0 + 150000, "c");
-	service_came("c", FOLLOW_READ, T0 + 150000);
-	assert_asks(T0 + 150000, "");
-	list_came("catalog", 13, T0 + 150000);
-	assert_asks(T0 + 150000, "catalog@13 roster");
-	list_came("roster", 13, T0 + 150000);
-	ck_assert_uint_lt(follow_due(f, T0 + 150000),
-	    T0 + 150000 + FOLLOW_DUTY * 10000);
+	list_came("roster", 12, T0 + 101015);
+	assert_asks(T0 + 101015, "");
+	assert_asks(T0 + 100020 + FOLLOW_SWEEP_PAUSE_MS, "a b");
 }
 END_TEST
 
@@ -272,20 +261,129 @@ START_TEST(a_list_without_news_brings_nothing)
 }
 END_TEST
 
+/* A sweep that takes that long from now on. */
+static void
+sweep(uint64_t now, uint64_t took, enum follow_end end)
+{
+	all_came(abc, 2, end, now + took / 2);
+	assert_asks(now + took / 2, "c");
+	service_came("c", end, now + took);
+	assert_asks(now + took, "");
+}
+
+/* All that is open is answered, and what waits for registrations has one. */
+static void
+churn(uint64_t index, enum follow_end end, uint64_t now)
+{
+	for (size_t i = open_asks.n; i-- > 0;) {
+		const char *name = name_of(&open_asks.asks[i]);
+
+		if (strcmp(name, "catalog") == 0 || strcmp(name, "roster") == 0)
+			list_came(name, index, now);
+		else if (strlen(name) == 1)
+			service_came(name, end, now);
+	}
+}
+
+#define CHURN_MS 180000
+#define TICK_MS  50
+#define TOOK_MS  100
+
+/* Sweeps in three minutes in which something is registered all the time. */
+static unsigned
+sweeps_of_churn(enum follow_end end)
+{
+	uint64_t begin = T0 + 100000, now;
+	unsigned sweeps = 0;
+
+	settle();
+	for (now = begin; now < begin + CHURN_MS; now += TICK_MS) {
+		churn(now, end, now);
+		sweeps += strstr(ask_all(now), "a b") != NULL;
+	}
+	return sweeps;
+}
+
+static const unsigned most_sweeps =
+    (CHURN_MS + FOLLOW_SWEEP_CREDIT_MS) / (FOLLOW_DUTY * TOOK_MS);
+
+START_TEST(sweeps_take_a_part_of_the_time)
+{
+	unsigned sweeps = sweeps_of_churn(FOLLOW_CHANGED);
+
+	ck_assert_uint_le(sweeps, most_sweeps + 1);
+	ck_assert_uint_ge(sweeps, most_sweeps * 9 / 10);
+}
+END_TEST
+
+START_TEST(sweeps_that_find_nothing_are_seldom)
+{
+	unsigned sweeps = sweeps_of_churn(FOLLOW_READ);
+
+	ck_assert_uint_le(sweeps, most_sweeps / FOLLOW_SWEEP_FRUITLESS + 3);
+	ck_assert_uint_ge(sweeps, most_sweeps / FOLLOW_SWEEP_FRUITLESS - 3);
+}
+END_TEST
+
+/* When the sweep after one that took a second is due, if a read found that. */
+static uint64_t
+due_after(enum follow_end swept, enum follow_end urgent)
+{
+	settle();
+	list_came("catalog", 11, T0 + 100000);
+	assert_asks(T0 + 100000, "catalog@11 roster a b");
+	list_came("roster", 11, T0 + 100000);
+	service_came("a", swept, T0 + 100000);
+	follow_dirty(f, "c");
+	assert_asks(T0 + 100000, "c");
+	service_came("c", urgent, T0 + 100000);
+	service_came("b", FOLLOW_READ, T0 + 101000);
+	assert_asks(T0 + 101000, "");
+	list_came("catalog", 12, T0 + 101000);
+	assert_asks(T0 + 101000, "catalog@12 roster");
+	list_came("roster", 12, T0 + 101000);
+	return follow_due(f, T0 + 101000);
+}
+
+START_TEST(what_a_list_found_is_no_fruit_of_a_sweep)
+{
+	/* It follows one that found nothing. */
+	ck_assert_uint_eq(due_after(FOLLOW_READ, FOLLOW_CHANGED),
+	    T0 + 100000 + 2 * 1000 * FOLLOW_DUTY - FOLLOW_SWEEP_CREDIT_MS);
+	tear_down();
+	set_up();
+	ck_assert_uint_eq(due_after(FOLLOW_CHANGED, FOLLOW_READ),
+	    T0 + 101000 + FOLLOW_SWEEP_PAUSE_MS);
+}
+END_TEST
+
 START_TEST(a_slow_sweep_is_seldom)
 {
 	settle();
 	list_came("catalog", 11, T0 + 100000);
 	assert_asks(T0 + 100000, "catalog@11 roster a b");
-	list_came("roster", 11, T0 + 107000);
-	all_came(abc, 2, FOLLOW_CHANGED, T0 + 107000);
-	assert_asks(T0 + 107000, "c");
-	service_came("c", FOLLOW_CHANGED, T0 + 107000);
-	assert_asks(T0 + 107000, "");
+	list_came("roster", 11, T0 + 100000);
+	sweep(T0 + 100000, 7000, FOLLOW_CHANGED);
 	list_came("catalog", 12, T0 + 107001);
-	assert_asks(T0 + 107001, "catalog@12");
+	assert_asks(T0 + 107001, "catalog@12 roster");
+	list_came("roster", 12, T0 + 107001);
 	ck_assert_uint_eq(follow_due(f, T0 + 107001),
-	    T0 + 107000 + 7000 * FOLLOW_DUTY);
+	    T0 + 100000 + 7000 * FOLLOW_DUTY - FOLLOW_SWEEP_CREDIT_MS);
+}
+END_TEST
+
+START_TEST(a_slow_roster_is_seldom)
+{
+	settle();
+	list_came("catalog", 11, T0 + 100000);
+	assert_asks(T0 + 100000, "catalog@11 roster a b");
+	sweep(T0 + 100000, 100, FOLLOW_CHANGED);
+	list_came("roster", 11, T0 + 103000);
+	list_came("catalog", 12, T0 + 103000);
+	assert_asks(T0 + 103000, "catalog@12 a b");
+	sweep(T0 + 103000, 100, FOLLOW_READ);
+	ck_assert_uint_eq(follow_due(f, T0 + 103100),
+	    T0 + 103000 + 3000 * FOLLOW_DUTY);
 }
 END_TEST
 
@@ -417,7 +515,7 @@ START_TEST(a_doubted_pass_makes_sure_of_nothing)
 	list_came("roster", 10, T0);
 	assert_asks(T0 + FOLLOW_CONFIRM_MS, "");
 	/* It is tried again, as often as a sweep may be. */
-	assert_asks(T0 + FOLLOW_SWEEP_PAUSE_MS, "a");
+	assert_asks(T0 + FOLLOW_SWEEP_AGAIN_MS, "a");
 	service_came("a", FOLLOW_READ, T0 + 10100);
 	assert_asks(T0 + 10100, "");
 	ck_assert(!follow_confirmed(f));
@@ -557,7 +655,11 @@ add_tests(TCase *t)
 	tcase_add_test(t, keeps_to_its_concurrency);
 	tcase_add_test(t, a_registration_brings_roster_and_sweep);
 	tcase_add_test(t, a_list_without_news_brings_nothing);
+	tcase_add_test(t, sweeps_take_a_part_of_the_time);
+	tcase_add_test(t, sweeps_that_find_nothing_are_seldom);
+	tcase_add_test(t, what_a_list_found_is_no_fruit_of_a_sweep);
 	tcase_add_test(t, a_slow_sweep_is_seldom);
+	tcase_add_test(t, a_slow_roster_is_seldom);
 	tcase_add_test(t, a_failed_list_starts_over);
 	tcase_add_test(t, a_reset_brings_a_sweep);
 	tcase_add_test(t, a_lost_consul_is_not_hammered);

@@ -19,6 +19,7 @@ struct follow_target {
 	uint64_t pass; /* of the last good read; 0: never */
 	uint64_t asked_in; /* the pass in which the read in flight began */
 	bool in_flight;
+	bool swept; /* and nothing but a sweep asked for it */
 	bool again; /* it became dirty meanwhile */
 	bool removed; /* and is freed when its read ends */
 	char name[];
@@ -27,10 +28,10 @@ struct follow_target {
 RB_HEAD(target_tree, follow_target);
 TAILQ_HEAD(target_queue, follow_target);
 
-/* When a kind of read is due that is not for a service. */
+/* Work that is wanted now and then, and has its pace. */
 struct errand {
-	bool wanted;
-	uint64_t not_before;
+	uint64_t wanted_at; /* UINT64_MAX: it is not */
+	uint64_t not_before; /* whoever wants it */
 	uint64_t began;
 };
 
@@ -52,9 +53,10 @@ struct follow {
 	bool passing;
 	bool doubted;
 	bool fruitful; /* this pass found what nothing else did */
+	unsigned fruitless; /* passes, in a row */
+	uint64_t paid_at; /* when the time that passes took is made up for */
 	uint64_t pass_no; /* 1.. */
 	size_t left; /* services not yet read in this pass */
-	uint64_t pause_ms;
 	uint64_t passes; /* completed */
 	unsigned good_passes; /* since the last one that was in doubt */
 	bool confirmed;
@@ -84,6 +86,27 @@ static uint64_t
 sooner(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
+}
+
+/* ---- errands ---- */
+
+static void
+errand_want(struct errand *e, uint64_t at)
+{
+	e->wanted_at = sooner(e->wanted_at, at);
+}
+
+static void
+errand_begin(struct errand *e, uint64_t now)
+{
+	e->wanted_at = UINT64_MAX;
+	e->began = now;
+}
+
+static uint64_t
+errand_due(const struct errand *e)
+{
+	return later(e->wanted_at, e->not_before);
 }
 
 /* ---- queues ---- */
@@ -214,8 +237,7 @@ pass_begin(struct follow *f, uint64_t now)
 {
 	struct follow_target *t;
 
-	f->pass.wanted = false;
-	f->pass.began = now;
+	errand_begin(&f->pass, now);
 	f->passing = true;
 	f->doubted = f->fruitful = false;
 	f->pass_no++;
@@ -224,30 +246,49 @@ pass_begin(struct follow *f, uint64_t now)
 		make_dirty(f, t, PLACE_SWEEP);
 }
 
-/* What took long, or brought nothing, is not done again soon. */
+/*
+ * Those that brought nothing are made up for several times over. The first
+ * one is free: it had to be.
+ */
 static uint64_t
-pause_after(struct follow *f, uint64_t now)
+price(struct follow *f, uint64_t now)
 {
-	f->pause_ms = f->fruitful ? FOLLOW_SWEEP_PAUSE_MS : f->pause_ms * 2;
-	if (f->pause_ms > FOLLOW_SWEEP_PAUSE_MAX_MS)
-		f->pause_ms = FOLLOW_SWEEP_PAUSE_MAX_MS;
-	return later(f->pause_ms, (now - f->pass.began) * FOLLOW_DUTY);
+	uint64_t ms = (now - f->pass.began) * FOLLOW_DUTY;
+
+	if (f->passes == 0)
+		return 0;
+	if (f->fruitful)
+		f->fruitless = 0;
+	ms <<= f->fruitless;
+	if (!f->fruitful && 1U << f->fruitless < FOLLOW_SWEEP_FRUITLESS)
+		f->fruitless++;
+	return ms;
+}
+
+/* After a rest, several may follow each other soon. */
+static void
+keep_pace(struct follow *f, uint64_t now)
+{
+	f->paid_at = later(f->paid_at, f->pass.began) + price(f, now);
+	f->pass.not_before = later(now + FOLLOW_SWEEP_PAUSE_MS,
+	    later(f->paid_at, FOLLOW_SWEEP_CREDIT_MS) - FOLLOW_SWEEP_CREDIT_MS);
 }
 
 static void
 pass_end(struct follow *f, uint64_t now)
 {
-	bool whole = f->left == 0;
+	bool good = f->left == 0 && !f->doubted;
 
+	keep_pace(f, now);
 	f->passing = false;
 	f->passes++;
-	f->good_passes = whole && !f->doubted ? f->good_passes + 1 : 0;
+	f->good_passes = good ? f->good_passes + 1 : 0;
 	f->confirmed = f->confirmed || f->good_passes >= 2;
-	f->pass.not_before = now + pause_after(f, now);
-	f->pass.wanted = f->pass.wanted || !whole || f->doubted;
+	if (!good)
+		errand_want(&f->pass, now + FOLLOW_SWEEP_AGAIN_MS);
 	if (f->good_passes == 1) {
-		f->pass.wanted = true;
 		f->pass.not_before = now + FOLLOW_CONFIRM_MS;
+		errand_want(&f->pass, f->pass.not_before);
 	}
 }
 
@@ -271,7 +312,7 @@ run_passes(struct follow *f, uint64_t now)
 {
 	if (is_over(f))
 		pass_end(f, now);
-	if (f->pass.wanted && !f->passing && now >= f->pass.not_before)
+	if (!f->passing && now >= errand_due(&f->pass))
 		pass_begin(f, now);
 	if (is_over(f))
 		pass_end(f, now);
@@ -280,7 +321,7 @@ run_passes(struct follow *f, uint64_t now)
 void
 follow_sweep(struct follow *f, uint64_t now)
 {
-	f->pass.wanted = true;
+	errand_want(&f->pass, now);
 	f->pass.not_before = sooner(f->pass.not_before, now);
 }
 
@@ -314,7 +355,7 @@ follow_new(const struct follow_conf *conf, uint64_t now)
 	for (int i = 0; i < QUERY_LISTS; i++)
 		index_init(&f->lists[i], &paces[i],
 		    conf->seed + (uint64_t)i * 1000003, now);
-	f->pause_ms = FOLLOW_SWEEP_PAUSE_MS;
+	f->roster.wanted_at = f->pass.wanted_at = UINT64_MAX;
 	f->resync_at = now + conf->resync_ms;
 	return f;
 }
@@ -349,9 +390,10 @@ follow_free(struct follow *f)
 }
 
 static void
-errand_end(struct errand *e, uint64_t pause_ms, uint64_t now)
+roster_end(struct follow *f, uint64_t pause_ms, uint64_t now)
 {
-	e->not_before = now + later(pause_ms, (now - e->began) * FOLLOW_DUTY);
+	f->roster.not_before =
+	    now + later(pause_ms, (now - f->roster.began) * FOLLOW_DUTY);
 }
 
 static void
@@ -359,15 +401,15 @@ first_list(struct follow *f, uint64_t now)
 {
 	f->listed = true;
 	f->listed_at = now;
-	f->roster.wanted = true;
+	errand_want(&f->roster, now);
 	pass_begin(f, now);
 }
 
 static void
-on_registrations(struct follow *f)
+on_registrations(struct follow *f, uint64_t now)
 {
-	f->roster.wanted = true;
-	f->pass.wanted = true;
+	errand_want(&f->roster, now);
+	errand_want(&f->pass, now);
 }
 
 enum index_news
@@ -378,14 +420,14 @@ follow_listed(struct follow *f, enum query_list list, uint64_t index,
 
 	f->busy[list] = false;
 	if (list == QUERY_ROSTER) {
-		errand_end(&f->roster, FOLLOW_ROSTER_PAUSE_MS, now);
+		roster_end(f, FOLLOW_ROSTER_PAUSE_MS, now);
 		return INDEX_MOVED;
 	}
 	news = index_answered(&f->lists[list], index, now);
 	if (list == QUERY_CATALOG && !f->listed)
 		first_list(f, now);
 	else if (list == QUERY_CATALOG && news == INDEX_MOVED)
-		on_registrations(f);
+		on_registrations(f, now);
 	if (news == INDEX_RESET)
 		follow_sweep(f, now);
 	return news;
@@ -400,9 +442,8 @@ follow_list_failed(struct follow *f, enum query_list list, bool busy,
 		index_failed(&f->lists[list], busy, retry_after_ms, now);
 		return;
 	}
-	f->roster.wanted = true;
-	errand_end(&f->roster, later(FOLLOW_ROSTER_PAUSE_MS, retry_after_ms),
-	    now);
+	errand_want(&f->roster, now);
+	roster_end(f, later(FOLLOW_ROSTER_PAUSE_MS, retry_after_ms), now);
 }
 
 void
@@ -441,9 +482,9 @@ list_due(const struct follow *f, enum query_list list)
 static uint64_t
 roster_due(const struct follow *f)
 {
-	if (!f->roster.wanted || f->busy[QUERY_ROSTER] || f->unread > 0)
+	if (f->busy[QUERY_ROSTER] || f->unread > 0)
 		return UINT64_MAX;
-	return f->roster.not_before;
+	return errand_due(&f->roster);
 }
 
 static bool
@@ -468,8 +509,7 @@ ask_roster(struct follow *f, uint64_t now, struct follow_ask *ask)
 	if (roster_due(f) > now)
 		return false;
 	f->busy[QUERY_ROSTER] = true;
-	f->roster.wanted = false;
-	f->roster.began = now;
+	errand_begin(&f->roster, now);
 	*ask = (struct follow_ask){ .list = QUERY_ROSTER };
 	return true;
 }
@@ -496,6 +536,7 @@ ask_service(struct follow *f, uint64_t now, struct follow_ask *ask)
 
 	if (now < f->open_at || (t = next_target(f)) == NULL)
 		return false;
+	t->swept = t->place == PLACE_SWEEP;
 	unplace(f, t);
 	t->in_flight = true;
 	t->again = false;
@@ -525,8 +566,8 @@ follow_due(struct follow *f, uint64_t now)
 
 	for (int i = 0; i < QUERY_LISTS; i++)
 		at = sooner(at, list_due(f, (enum query_list)i));
-	if (f->pass.wanted && !f->passing)
-		at = sooner(at, f->pass.not_before);
+	if (!f->passing)
+		at = sooner(at, errand_due(&f->pass));
 	if (is_over(f))
 		at = now;
 	if (next_target(f) != NULL)
@@ -543,7 +584,7 @@ read_well(struct follow *f, struct follow_target *t, bool changed)
 {
 	f->failures = 0;
 	t->failures = 0;
-	f->fruitful = f->fruitful || changed;
+	f->fruitful = f->fruitful || (changed && t->swept);
 	if (t->removed)
 		return;
 	f->unread -= t->pass == 0;

@@ -11,10 +11,12 @@
  *	nodes		a node has another address or other meta
  *
  * The catalog's index moves with each registration of any service, but the
- * list does not say which. So then the roster is read, which shows instances
- * that came or went by their checks, and then, for those without a check and
- * for changes of address or meta, all services in a sweep. Both are paced, the
- * sweep the more the less it finds.
+ * list does not say which. So then the roster is read, which shows in one
+ * answer which instances came or went by their checks, and all services in a
+ * sweep, which shows the rest: changes of address or meta, and instances
+ * without a check. Both begin at once, unless they did so just before. What
+ * they may cost is a part of the time, so that a catalog that never rests is
+ * read seldom, and one that is edited now and then at once.
  *
  * A sweep is a pass. Two good passes after the start, a while apart, make sure
  * of what is not there (confirmed).
@@ -41,11 +43,15 @@ struct follow_conf {
 
 /* The least pauses between two rosters and two sweeps, from end to start. */
 #define FOLLOW_ROSTER_PAUSE_MS 1000
-#define FOLLOW_SWEEP_PAUSE_MS  10000
-/* A sweep that found nothing doubles its pause, up to this. */
-#define FOLLOW_SWEEP_PAUSE_MAX_MS 60000
+#define FOLLOW_SWEEP_PAUSE_MS  1000
 /* They take at most 1 part in so many of the time. */
 #define FOLLOW_DUTY 20
+/* Sweeps that find nothing take up to so many times less. */
+#define FOLLOW_SWEEP_FRUITLESS 4
+/* Sweeps may draw on that part of the time that is still to come. */
+#define FOLLOW_SWEEP_CREDIT_MS 20000
+/* One that could not read all, or was in doubt, is followed by another. */
+#define FOLLOW_SWEEP_AGAIN_MS 10000
 /* Two passes that make sure are so far apart. */
 #define FOLLOW_CONFIRM_MS 2000
 /* What can't be read holds up the first snapshot no longer than this. */
