@@ -39,22 +39,52 @@ def holds_for(condition, duration, what="", interval=0.05):
         time.sleep(interval)
 
 
-GIVEN = set()
+# Below those that the kernel hands out by itself, to whoever binds to port 0
+# or connects: what is free here is so when it is used a moment later, too.
+FIRST_PORT, LAST_PORT = 10000, 32767
+# Each process of the tests claims blocks of so many.
+BLOCK = 250
+CLAIMS = []
 
 
 def free_port():
-    """A port on loopback that is free for TCP and UDP, another each time."""
-    while True:
-        with (
-            socket.socket() as tcp,
-            socket.socket(type=socket.SOCK_DGRAM) as udp,
-        ):
-            tcp.bind(("127.0.0.1", 0))
-            port = tcp.getsockname()[1]
-            try:
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            if port not in GIVEN:
-                GIVEN.add(port)
-                return port
+    """A port on loopback that is free for TCP and UDP, another each time.
+
+    No other process of the tests, of this run or another, is given it.
+    """
+    return next(PORTS)
+
+
+def own_ports():
+    for first in range(FIRST_PORT, LAST_PORT - BLOCK, BLOCK):
+        if claim(first):
+            yield from filter(is_free, range(first, first + BLOCK))
+    raise AssertionError(f"no port left up to {LAST_PORT}")
+
+
+PORTS = own_ports()
+
+
+def claim(block):
+    """By a socket's name, which ends with this process."""
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.bind(f"\0katalogd-tests-ports-{block}")
+    except OSError:
+        sock.close()
+        return False
+    CLAIMS.append(sock)
+    return True
+
+
+def is_free(port):
+    with (
+        socket.socket() as tcp,
+        socket.socket(type=socket.SOCK_DGRAM) as udp,
+    ):
+        try:
+            tcp.bind(("127.0.0.1", port))
+            udp.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
