@@ -1,6 +1,7 @@
 """A real Consul agent in development mode, and its API."""
 
 import contextlib
+import functools
 import http.client
 import json
 import pathlib
@@ -25,6 +26,15 @@ def has_all(actual, wanted, fields):
         name in actual and all(actual[name][f] == item[f] for f in fields)
         for name, item in wanted.items()
     )
+
+
+@functools.cache
+def path_of_peer(name):
+    """Its program; built where there is none."""
+    done = subprocess.run(
+        [GET, name], check=True, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout.strip()
 
 
 class Refused(Exception):
@@ -100,9 +110,6 @@ class Consul(Api):
         return self
 
     def spawn(self):
-        binary = subprocess.run(
-            [GET, "consul"], check=True, stdout=subprocess.PIPE, text=True
-        ).stdout.strip()
         config = {
             "node_name": self.NODE,
             "bind_addr": "127.0.0.1",
@@ -128,7 +135,12 @@ class Consul(Api):
         path.write_text(json.dumps(config))
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [binary, "agent", *self.MODE, f"-config-file={path}"],
+                [
+                    path_of_peer("consul"),
+                    "agent",
+                    *self.MODE,
+                    f"-config-file={path}",
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

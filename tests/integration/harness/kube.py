@@ -13,7 +13,7 @@ import urllib.parse
 from dataclasses import dataclass
 from datetime import datetime
 
-from .consul import GET
+from .consul import path_of_peer
 from .tls import Authority, openssl
 from .waiting import await_for, free_port
 
@@ -220,14 +220,8 @@ class Cluster(KubeApi):
         )
 
     def start_apiserver(self):
-        program = subprocess.run(
-            [GET, "kube-apiserver"],
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        ).stdout.strip()
         self.process = self.spawn(
-            program,
+            path_of_peer("kube-apiserver"),
             f"--etcd-servers={self.etcd_url}",
             "--bind-address=127.0.0.1",
             f"--secure-port={self.port}",
@@ -336,7 +330,7 @@ class Cluster(KubeApi):
         """Whatever it says and how it ends: a CompletedProcess."""
         return subprocess.run(
             [
-                "kubectl",
+                path_of_peer("kubectl"),
                 f"--server={self.url}",
                 f"--token={self.token}",
                 f"--certificate-authority={self.ca}",
