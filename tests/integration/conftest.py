@@ -1,4 +1,8 @@
-"""One Consul for all tests that share it, and katalogd for each test."""
+"""One Consul for all tests that share it, and katalogd for each test.
+
+With pytest-xdist, session means one worker process of it: each has peers of
+its own, and its tests run one after another.
+"""
 
 import contextlib
 import signal
@@ -20,6 +24,11 @@ def pytest_sessionstart(session):
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if not PROGRAM.exists():
         pytest.exit(f"{PROGRAM} is not built, see BUILDDIR", returncode=2)
+
+
+def pytest_collection_modifyitems(items):
+    """The long ones first: at the end nobody waits for one of them alone."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ def one_pod(start, kubelet, proxy, consul):
 WEB = P.service_id(P.web_pod())
 
 
+@pytest.mark.timing
 def test_flip_is_in_consul_within_an_interval(start, kubelet, consul):
     """Measured on a quiet node and on one with 100 other pods."""
     others, _ = P.many(100)
@@ -154,6 +155,7 @@ def test_interval_goes_down_after_a_change(start, kubelet, consul):
     await_for(lambda: kubelet.polls >= polls + 5, 3, "polls at the minimum")
 
 
+@pytest.mark.timing
 def test_pod_says_its_interval(start, kubelet, consul):
     """sync-interval of a pod wins over the default, within min and max."""
     kubelet.put(P.web_pod(sync_interval="200ms"))

@@ -11,7 +11,7 @@ from harness.daemon import Katalogd
 from harness.space import Space
 from harness.waiting import SLOWNESS, await_for, holds_for
 
-pytestmark = pytest.mark.timing
+pytestmark = pytest.mark.long
 ITEMS = [i for n in range(10) for i in instances(f"svc-{n}", 2, base=10 * n)]
 LEASE = "katalogd-to-k8s"
 TAKEOVER = 20

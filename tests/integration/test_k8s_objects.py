@@ -395,6 +395,7 @@ def test_what_came_from_kubernetes(
     assert space.has(WEB, pod) if allowed else space.has(WEB)
 
 
+@pytest.mark.long
 def test_changes_follow(sync, space, catalog, consul):
     """Instances and services come, change and go."""
     items = instances("web", 3) + instances("api", 3, base=100)

@@ -2,10 +2,13 @@
 
 import time
 
+import pytest
+
 from harness.catalog import TAG, Instance, instances, ipv4, ipv6
 from harness.waiting import await_for, holds_for
 
 
+@pytest.mark.long
 def test_at_rest(sync, space, catalog, proxy, consul):
     """Only requests that wait, and the Lease's renewals."""
     items = [i for n in range(50) for i in instances(f"s{n}", 2, base=2 * n)]
@@ -67,7 +70,8 @@ def test_many_instances_of_one_service(sync, space, catalog, consul):
     mark = space.cluster.mark()
     items.append(Instance("web", 9999, address="10.99.9.9"))
     catalog.put(items[-1])
-    space.await_has(*items)
+    # A sweep shows it, whose pace is that of the machine.
+    space.await_has(*items, timeout=20)
     assert len(space.writes(mark)) == 1
 
 

@@ -182,6 +182,7 @@ def test_killed_worker_comes_back(role, daemon, kubelet, consul):
     await_for(lambda: consul.status(WEB) == "critical")
 
 
+@pytest.mark.long
 def test_worker_that_hangs_is_replaced(daemon, kubelet, consul):
     """It answers no PING."""
     old = daemon.worker("kubelet-reader")
@@ -234,6 +235,7 @@ def changing_pod(number, turn):
     )
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_kills_at_random_flip_nothing(start, kubelet, consul):
     """kill -9 of any worker at any moment, while pods change."""
