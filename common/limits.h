@@ -47,8 +47,9 @@
  * 512 bytes (agent/structs). The rest is ours, so that an item fits a packet.
  */
 #define LIMIT_SERVICES_PER_POD 64
-/* Of a list: while it takes another's place, a set holds both for a moment. */
-#define LIMIT_SERVICES     (LIMIT_SET_ENTRIES / 2)
+/* Of a list: while it takes another's place, a set holds both, and the items of
+ * their pods, for a moment. */
+#define LIMIT_SERVICES     (LIMIT_SET_ENTRIES / 2 - LIMIT_PODS)
 #define LIMIT_SERVICE_NAME 255
 #define LIMIT_SERVICE_ID   600
 #define LIMIT_TAGS         64
@@ -114,5 +115,12 @@
 #define LIMIT_GRPC_MESSAGE     4096
 #define LIMIT_GRPC_HEADERS     8192
 #define LIMIT_GRPC_IDLE_S      300
+
+/*
+ * A sidecar's descriptors, and how many of them may be clients of its /ready:
+ * probes come one by one.
+ */
+#define LIMIT_SIDECAR_FDS     64
+#define LIMIT_SIDECAR_CLIENTS 16
 
 #endif
