@@ -1,6 +1,7 @@
 """Whose objects are whose: taken over, left alone, put right."""
 
 import copy
+import json
 
 import pytest
 
@@ -265,6 +266,40 @@ def test_edited_service_is_put_right_at_once(
         return parts(space.get("services", "web")) == parts(before)
 
     await_for(is_right, 2)
+    assert all(states_of_ports(space, before))
+
+
+def states_of_ports(space, since):
+    """The ports that the Service web has had since then."""
+    events = space.cluster.request(
+        "GET",
+        f"/api/v1/namespaces/{space.name}/services?watch=1&timeoutSeconds=1"
+        f"&resourceVersion={since['metadata']['resourceVersion']}",
+    )
+    found = [json.loads(line)["object"] for line in events.splitlines()]
+    assert found
+    return [service["spec"].get("ports") for service in found]
+
+
+def test_port_that_was_edited_changes(sync, space, catalog, consul):
+    """Whoever has set it once: what Consul says is there, at all times."""
+    catalog.put(WEB)
+    daemon = sync(consul, space)
+    before = space.get("services", "web")
+    edited = copy.deepcopy(before)
+    edit_port(edited)
+    path = f"/api/v1/namespaces/{space.name}/services/web"
+    space.cluster.request("PUT", path, edited)
+    await_for(lambda: ports_of(space) == [WEB.port], 2)
+    # What only a sweep of Consul shows.
+    catalog.put(WEB.with_(port=81))
+    await_for(lambda: ports_of(space) == [81], 20)
+    assert all(states_of_ports(space, before))
+    assert daemon.log_lines("trying again") == []
+
+
+def ports_of(space):
+    return [p["port"] for p in space.get("services", "web")["spec"]["ports"]]
 
 
 def test_edited_slice_is_put_right_at_once(sync, space, catalog, consul):

@@ -31,8 +31,7 @@ START_TEST(a_service)
 	ck_assert(o.ours);
 	ck_assert(!o.leaving);
 	ck_assert(!o.selector);
-	ck_assert_uint_eq(o.nports, 1);
-	ck_assert_uint_eq(o.ports[0], 8080);
+	ck_assert(o.ports_applied);
 	kube_object_clear(&o);
 	kube_object_clear(&o);
 }
@@ -323,41 +322,82 @@ START_TEST(leaving_and_odd_versions)
 }
 END_TEST
 
-/* ports of a Service, the wanted one -> indexes that are too many */
+#define SETS(manager, operation) \
+	"{\"manager\":\"" manager "\",\"operation\":\"" operation "\"," \
+	"\"fieldsV1\":{\"f:spec\":{\"f:ports\":{\".\":{}}}}}"
+#define SETS_NO_PORT \
+	"{\"manager\":\"x\",\"operation\":\"Update\"," \
+	"\"fieldsV1\":{\"f:spec\":{\"f:selector\":{}}}}"
+
+/* Ports, who has set them, and whether an apply would take them away. */
 static const struct {
 	const char *ports;
-	uint16_t port;
-	uint64_t excess;
-} excesses[] = {
-	{ "[{\"port\":80}]", 80, 0 },
-	{ "[]", 80, 0 },
-	{ "[{\"port\":81}]", 80, 1 },
-	{ "[{\"port\":81},{\"port\":80}]", 80, 1 },
-	{ "[{\"port\":80,\"protocol\":\"UDP\"},{\"port\":80}]", 80, 1 },
-	{ "[{\"port\":80},{\"port\":80}]", 80, 2 },
-	{ "[{\"port\":80},{\"port\":81},{\"port\":82}]", 80, 6 },
-	{ "[{\"port\":80}]", 0, 1 },
+	const char *managers;
+	bool applied;
+} ports_of[] = {
+	{ "[{\"port\":80}]", SETS("consul-sync", "Apply"), true },
+	{ "[{\"port\":80}]", SETS_NO_PORT "," SETS("consul-sync", "Apply"),
+	    true },
+	{ "[{\"port\":80}]", SETS("consul-sync", "Update"), false },
+	{ "[{\"port\":80}]", SETS("x", "Apply"), false },
+	{ "[{\"port\":80}]",
+	    SETS("consul-sync", "Apply") "," SETS("x", "Update"), false },
+	{ "[{\"port\":80}]", SETS_NO_PORT, false },
+	{ "[{\"port\":80}]", "", false },
+	{ "[]", "", true },
 };
 
-START_TEST(what_is_too_much)
+START_TEST(whose_ports)
 {
-	struct object_excess x;
 	struct kube_object o;
-	char *with, *text;
+	char *text, *spec, *managers;
 
-	ck_assert_int_gt(asprintf(&with,
-			     "\"spec\":{\"selector\":{\"a\":\"b\"},"
-			     "\"ports\":%s,\"x\":[",
-			     excesses[_i].ports),
+	ck_assert_int_gt(asprintf(&spec, "\"spec\":{\"ports\":%s,\"x\":[",
+			     ports_of[_i].ports),
 	    0);
-	text = k8s_replace(k8s_answers[SVC], "\"spec\":{\"ports\":[", with);
-	ck_assert_ptr_null(read_object(SVC, text, &o));
-	x = kube_object_excess(&o, excesses[_i].port);
-	ck_assert_uint_eq(x.ports, excesses[_i].excess);
-	ck_assert(x.selector);
+	ck_assert_int_gt(asprintf(&managers, "\"managedFields\":[%s],\"x\":[",
+			     ports_of[_i].managers),
+	    0);
+	text = k8s_replace(k8s_answers[SVC], "\"spec\":{\"ports\":[", spec);
+	free(spec);
+	spec = k8s_replace(text, "\"managedFields\":[", managers);
+	ck_assert_ptr_null(read_object(SVC, spec, &o));
+	ck_assert(o.ports_applied == ports_of[_i].applied);
 	kube_object_clear(&o);
-	free(with);
 	free(text);
+	free(spec);
+	free(managers);
+}
+END_TEST
+
+/* What makes a difference, and what is said by saying nothing. */
+START_TEST(looks_of_ports)
+{
+	static const struct {
+		const char *to;
+		bool same;
+	} edits[] = {
+		{ "\"port\":8080", true },
+		{ "\"port\":8080,\"targetPort\":8080", true },
+		{ "\"port\":8081,\"targetPort\":8080", false },
+		{ "\"port\":8080,\"targetPort\":8081", false },
+		{ "\"port\":8080,\"targetPort\":\"http\"", false },
+		{ "\"port\":8080},{\"port\":8080,\"protocol\":\"UDP\"", false },
+	};
+	struct wanted *web = k8s_web();
+	struct look wanted = object_ports_look(web);
+	struct kube_object o;
+	char *text;
+
+	for (size_t i = 0; i < COUNT(edits); i++) {
+		text = k8s_replace(k8s_answers[SVC],
+		    "\"port\":8080,\"targetPort\":8080", edits[i].to);
+		ck_assert_ptr_null(read_object(SVC, text, &o));
+		ck_assert(look_same(&o.ports, &wanted) == edits[i].same);
+		kube_object_clear(&o);
+		free(text);
+	}
+	wanted_free(web);
 }
 END_TEST
 
@@ -680,7 +720,8 @@ main(void)
 	tcase_add_test(t, the_order_of_endpoints_is_none);
 	tcase_add_loop_test(t, marks_say_whose_it_is, 0, COUNT(marks));
 	tcase_add_test(t, leaving_and_odd_versions);
-	tcase_add_loop_test(t, what_is_too_much, 0, COUNT(excesses));
+	tcase_add_loop_test(t, whose_ports, 0, COUNT(ports_of));
+	tcase_add_test(t, looks_of_ports);
 	tcase_add_test(t, a_page);
 	tcase_add_test(t, items_have_no_kind);
 	tcase_add_loop_test(t, lists_are_checked, 0, COUNT(lists));

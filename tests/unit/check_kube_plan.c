@@ -827,7 +827,11 @@ static const struct {
 	const char *to;
 	enum plan_op op;
 } edits[] = {
-	{ KUBE_SERVICE, "web", "\"port\":80", "\"port\":81", PLAN_APPLY },
+	{ KUBE_SERVICE, "web", "\"port\":80", "\"port\":81", PLAN_REPAIR },
+	{ KUBE_SERVICE, "web", "\"port\":80",
+	    "\"port\":80,\"appProtocol\":\"x\"", PLAN_REPAIR },
+	{ KUBE_SERVICE, "web", "\"app.kubernetes.io/name\":\"web\"",
+	    "\"app.kubernetes.io/name\":\"x\"", PLAN_APPLY },
 	{ KUBE_SERVICE, "web", "\"spec\":{",
 	    "\"spec\":{\"selector\":{\"a\":\"b\"},", PLAN_REPAIR },
 	{ KUBE_SERVICE, "web", "\"ports\":[",
@@ -840,6 +844,19 @@ static const struct {
 	    "\"hostnames\":[\"x.y\",", PLAN_APPLY },
 };
 
+static void
+somebody_edits(const char *from, const char *to)
+{
+	char *port_from, *port_to;
+
+	ck_assert_int_gt(asprintf(&port_from, "\"port\":%s", from), 0);
+	ck_assert_int_gt(asprintf(&port_to, "\"port\":%s", to), 0);
+	cluster_edit(KUBE_SERVICE, "web", port_from, port_to);
+	cluster_show(p, KUBE_SERVICE, "web", now);
+	free(port_from);
+	free(port_to);
+}
+
 START_TEST(changes_are_put_right)
 {
 	ready();
@@ -850,6 +867,58 @@ START_TEST(changes_are_put_right)
 	    edits[_i].to);
 	cluster_show(p, edits[_i].kind, edits[_i].name, now);
 	does(edits[_i].op, edits[_i].kind, edits[_i].name);
+	must_be_at_rest();
+}
+END_TEST
+
+static void
+want_port(uint16_t port)
+{
+	struct wanted *w = wanted_of("web", 2, ALL_READY, false);
+
+	w->port = port;
+	for (size_t i = 0; i < w->n; i++)
+		w->endpoints[i].port = port;
+	plan_want(p, w, now);
+}
+
+/* By an apply, as long as nobody else has set a port. */
+START_TEST(another_port_is_wanted)
+{
+	ready();
+	want_port(80);
+	run();
+	want_port(81);
+	does(PLAN_APPLY, KUBE_SLICE, "web-consul");
+	does(PLAN_APPLY, KUBE_SERVICE, "web");
+	must_be_at_rest();
+	somebody_edits("81", "82");
+	does(PLAN_REPAIR, KUBE_SERVICE, "web");
+	must_be_at_rest();
+	want_port(83);
+	does(PLAN_APPLY, KUBE_SLICE, "web-consul");
+	does(PLAN_REPAIR, KUBE_SERVICE, "web");
+	must_be_at_rest();
+	want_port(0);
+	run();
+	must_be_at_rest();
+}
+END_TEST
+
+/* Somebody was faster than the repair: looked at, and done anew. */
+START_TEST(a_repair_that_comes_late)
+{
+	ready();
+	want("web", 1);
+	run();
+	now += 60000;
+	somebody_edits("80", "81");
+	cluster_edit(KUBE_SERVICE, "web", "81", "82");
+	does(PLAN_REPAIR, KUBE_SERVICE, "web");
+	ck_assert_uint_eq(cluster_stats.conflicts, 1);
+	wait_due();
+	does(PLAN_LOOK, KUBE_SERVICE, "web");
+	does(PLAN_REPAIR, KUBE_SERVICE, "web");
 	must_be_at_rest();
 }
 END_TEST
@@ -870,13 +939,6 @@ START_TEST(deletions_are_put_right)
 }
 END_TEST
 
-static void
-somebody_edits(void)
-{
-	cluster_edit(KUBE_SERVICE, "web", "\"port\":80", "\"port\":81");
-	cluster_show(p, KUBE_SERVICE, "web", now);
-}
-
 START_TEST(a_fight_is_slowed_down)
 {
 	size_t writes = 0;
@@ -884,12 +946,12 @@ START_TEST(a_fight_is_slowed_down)
 	ready();
 	want("web", 2);
 	run();
-	somebody_edits();
+	somebody_edits("80", "81");
 	for (uint64_t end = now + 60000; now < end; now += 10) {
 		if (run() == 0)
 			continue;
 		writes++;
-		somebody_edits();
+		somebody_edits("80", "81");
 	}
 	ck_assert_uint_ge(writes, 3);
 	ck_assert_uint_lt(writes, 20);
@@ -1622,6 +1684,8 @@ main(void)
 	tcase_add_test(t, somebody_takes_our_mark_away);
 	tcase_add_test(t, the_watch_is_faster_than_a_look);
 	tcase_add_loop_test(t, changes_are_put_right, 0, COUNT(edits));
+	tcase_add_test(t, another_port_is_wanted);
+	tcase_add_test(t, a_repair_that_comes_late);
 	tcase_add_loop_test(t, deletions_are_put_right, 0, KUBE_KINDS);
 	tcase_add_test(t, a_fight_is_slowed_down);
 	tcase_add_test(t, what_is_applied_does_not_stay);

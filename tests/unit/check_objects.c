@@ -119,18 +119,24 @@ END_TEST
 
 START_TEST(other_bodies)
 {
-	struct object_excess x = { .ports = 5, .selector = true };
-
 	is_text(object_delete_body("u-1", "206"),
 	    "{\"apiVersion\":\"v1\",\"kind\":\"DeleteOptions\","
 	    "\"preconditions\":{\"uid\":\"u-1\","
 	    "\"resourceVersion\":\"206\"}}");
-	is_text(object_repair_body(&x, "206"),
+	is_text(object_repair_body(web, true, "206"),
 	    "[{\"op\":\"test\",\"path\":\"/metadata/resourceVersion\","
 	    "\"value\":\"206\"},"
-	    "{\"op\":\"remove\",\"path\":\"/spec/selector\"},"
-	    "{\"op\":\"remove\",\"path\":\"/spec/ports/2\"},"
-	    "{\"op\":\"remove\",\"path\":\"/spec/ports/0\"}]");
+	    "{\"op\":\"add\",\"path\":\"/spec/ports\",\"value\":["
+	    "{\"name\":\"http\",\"protocol\":\"TCP\",\"port\":8080,"
+	    "\"appProtocol\":\"kubernetes.io/h2c\",\"targetPort\":8080}]},"
+	    "{\"op\":\"remove\",\"path\":\"/spec/selector\"}]");
+	is_text(object_repair_body(web, false, "206"),
+	    "[{\"op\":\"test\",\"path\":\"/metadata/resourceVersion\","
+	    "\"value\":\"206\"},"
+	    "{\"op\":\"add\",\"path\":\"/spec/ports\",\"value\":["
+	    "{\"name\":\"http\",\"protocol\":\"TCP\",\"port\":8080,"
+	    "\"appProtocol\":\"kubernetes.io/h2c\",\"targetPort\":8080}]}"
+	    "]");
 }
 END_TEST
 

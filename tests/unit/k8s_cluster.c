@@ -108,6 +108,28 @@ set_number(struct json_object *meta, const char *key, const char *prefix,
 	json_object_object_add(meta, key, json_object_new_string(text));
 }
 
+/* Whose the ports are, or also are. */
+static void
+add_manager(struct json_object *o, const char *manager, const char *operation)
+{
+	struct json_object *meta = get(o, "metadata");
+	struct json_object *all = get(meta, "managedFields"), *fields;
+	char *text;
+
+	if (all == NULL) {
+		all = json_object_new_array();
+		json_object_object_add(meta, "managedFields", all);
+	}
+	ck_assert_int_gt(asprintf(&text,
+			     "{\"manager\":\"%s\",\"operation\":\"%s\","
+			     "\"fieldsV1\":{\"f:spec\":{\"f:ports\":{}}}}",
+			     manager, operation),
+	    0);
+	fields = parse(text);
+	json_object_array_add(all, fields);
+	free(text);
+}
+
 /* Takes o over; a new version, and a uid if it has none. */
 static void
 store(struct stored *s, struct json_object *o)
@@ -177,6 +199,22 @@ owner_is_there(struct json_object *o)
 	return ok;
 }
 
+/* Ports that others have set stay, and two of one name are not valid. */
+static bool
+is_valid(const struct stored *s, struct json_object *o)
+{
+	struct json_object *now;
+	bool ok;
+
+	if (s == NULL || strstr(s->text, "\"operation\":\"Update\"") == NULL)
+		return true;
+	now = parse(s->text);
+	ok = json_object_equal(get(get(now, "spec"), "ports"),
+	    get(get(o, "spec"), "ports"));
+	json_object_put(now);
+	return ok;
+}
+
 static enum plan_result
 apply(const struct plan_action *a, struct kube_object *got)
 {
@@ -188,6 +226,11 @@ apply(const struct plan_action *a, struct kube_object *got)
 		json_object_put(o);
 		return PLAN_CONFLICT;
 	}
+	if (a->kind == KUBE_SERVICE && !is_valid(s, o)) {
+		json_object_put(o);
+		return PLAN_REFUSED;
+	}
+	add_manager(o, "consul-sync", "Apply");
 	cluster_stats.applied++;
 	if (a->kind == KUBE_SLICE && !owner_is_there(o))
 		cluster_stats.orphans++;
@@ -198,21 +241,21 @@ apply(const struct plan_action *a, struct kube_object *got)
 	return PLAN_DONE;
 }
 
-/* The removals that a repair is made of, and its test of the version. */
+/* What a repair is made of: a test of the version, the ports, the selector. */
 static bool
 patch(struct json_object *o, struct json_object *op)
 {
 	const char *path = get_text(op, "path");
 	struct json_object *spec = get(o, "spec"), *meta = get(o, "metadata");
-	unsigned i;
 
 	if (strcmp(path, "/metadata/resourceVersion") == 0)
 		return strcmp(get_text(op, "value"),
 			   get_text(meta, "resourceVersion")) == 0;
 	if (strcmp(path, "/spec/selector") == 0)
 		json_object_object_del(spec, "selector");
-	else if (sscanf(path, "/spec/ports/%u", &i) == 1)
-		json_object_array_del_idx(get(spec, "ports"), i, 1);
+	else if (strcmp(path, "/spec/ports") == 0)
+		json_object_object_add(spec, "ports",
+		    json_object_get(get(op, "value")));
 	else
 		ck_abort_msg("%s", path);
 	return true;
@@ -242,8 +285,9 @@ repair(const struct plan_action *a, struct kube_object *got)
 	o = parse(s->text);
 	if (!patch_all(o, a->body)) {
 		json_object_put(o);
-		return PLAN_REFUSED;
+		return PLAN_CONFLICT;
 	}
+	add_manager(o, "consul-sync", "Update");
 	cluster_stats.repaired++;
 	cluster_stats.foreign_touched += s->foreign;
 	store(s, o);
@@ -390,11 +434,14 @@ cluster_edit(enum kube_kind kind, const char *name, const char *from,
     const char *to)
 {
 	struct stored *s = find(kind, name);
+	struct json_object *o;
 	char *text;
 
 	ck_assert_ptr_nonnull(s);
 	text = k8s_replace(s->text, from, to);
-	store(s, parse(text));
+	o = parse(text);
+	add_manager(o, "somebody", "Update");
+	store(s, o);
 	free(text);
 }
 

@@ -40,7 +40,8 @@ k8s_web(void)
 
 #define MANAGED_FIELDS \
 	"\"managedFields\":[{\"manager\":\"consul-sync\"," \
-	"\"operation\":\"Apply\",\"fieldsV1\":{\"f:metadata\":{}}}]"
+	"\"operation\":\"Apply\",\"fieldsV1\":{\"f:metadata\":{}," \
+	"\"f:spec\":{\"f:ports\":{}}}}]"
 #define METADATA \
 	"\"namespace\":\"network\",\"uid\":\"" K8S_UID "\"," \
 	"\"resourceVersion\":\"206\"," \

@@ -72,25 +72,55 @@ look_of_port(struct json_object *o, bool *bad)
 
 /* ---- Services ---- */
 
-static void
-service_ports(struct kube_object *out, XXH3_state_t *h,
-    struct json_object *spec, bool *bad)
+static struct look
+service_ports(struct json_object *spec, bool *bad)
 {
 	struct json_object *ports = in_array(spec, "ports", bad), *o;
+	XXH3_state_t *h = look_begin();
 	size_t n = in_count(ports);
 	char number[24];
 
-	out->ports = xcalloc(n + 1, sizeof(*out->ports));
 	look_number(h, n);
 	for (size_t i = 0; i < n && (o = in_element(ports, i, bad)); i++) {
 		struct look_port p = look_of_port(o, bad);
 
 		p.target = target_in(o, p.port, number, bad);
 		look_port(h, &p);
-		if (strcmp(p.protocol, "TCP") == 0)
-			out->ports[i] = p.port;
-		out->nports = i + 1;
 	}
+	return look_end(h);
+}
+
+static bool
+has_set_ports(struct json_object *manager, bool *bad)
+{
+	struct json_object *o = in_object(manager, "fieldsV1", bad);
+
+	o = in_object(o, "f:spec", bad);
+	return in_object(o, "f:ports", bad) != NULL;
+}
+
+static bool
+is_our_apply(struct json_object *manager, bool *bad)
+{
+	return strcmp(in_text(manager, "manager", bad), OBJECT_MANAGER) == 0 &&
+	    strcmp(in_text(manager, "operation", bad), "Apply") == 0;
+}
+
+static bool
+ports_are_applied(struct json_object *meta, bool *bad)
+{
+	struct json_object *all = in_array(meta, "managedFields", bad), *o;
+	size_t n = in_count(all);
+	bool applied = false;
+
+	for (size_t i = 0; i < n && (o = in_element(all, i, bad)); i++) {
+		if (!has_set_ports(o, bad))
+			continue;
+		if (!is_our_apply(o, bad))
+			return false;
+		applied = true;
+	}
+	return applied;
 }
 
 static struct look
@@ -107,7 +137,10 @@ look_service(struct kube_object *out, struct json_object *o,
 	look_text(h, or_else(in_text(spec, "type", bad), "ClusterIP"));
 	look_text(h, in_text(spec, "clusterIP", bad));
 	look_number(h, out->selector);
-	service_ports(out, h, spec, bad);
+	out->ports = service_ports(spec, bad);
+	out->ports_applied = in_count(in_array(spec, "ports", bad)) == 0 ||
+	    ports_are_applied(in_object(o, "metadata", bad), bad);
+	look_look(h, &out->ports);
 	return look_end(h);
 }
 
@@ -500,25 +533,8 @@ kube_object_clear(struct kube_object *o)
 	free(o->uid);
 	free(o->version);
 	free(o->service);
-	free(o->ports);
 	free(o->at);
 	*o = (struct kube_object){ 0 };
-}
-
-/* Of equal ports, the first one stays. */
-struct object_excess
-kube_object_excess(const struct kube_object *o, uint16_t port)
-{
-	struct object_excess x = { .selector = o->selector };
-	bool found = false;
-
-	for (size_t i = 0; i < o->nports && i < 64; i++) {
-		if (o->ports[i] == port && port != 0 && !found)
-			found = true;
-		else
-			x.ports |= 1ULL << i;
-	}
-	return x;
 }
 
 const char *
@@ -639,6 +655,7 @@ status_in(struct json_object *o, struct kube_status *out)
 	out->code = in_number(o, "code", 100, 999, &bad);
 	clip(out->reason, in_text(o, "reason", &bad), sizeof(out->reason));
 	clip(out->message, in_text(o, "message", &bad), sizeof(out->message));
+	out->named = *in_text(details, "name", &bad) != '\0';
 	s = in_number(details, "retryAfterSeconds", 0, INT32_MAX, &bad);
 	if (s > RETRY_AFTER_MAX_S)
 		s = RETRY_AFTER_MAX_S;

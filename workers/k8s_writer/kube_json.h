@@ -29,8 +29,8 @@ struct kube_object {
 
 	/* Services */
 	bool selector;
-	uint16_t *ports; /* by index; 0: not TCP */
-	size_t nports;
+	struct look ports; /* see object_ports_look() */
+	bool ports_applied; /* nobody but our applies has set any of them */
 
 	/* Slices */
 	enum backend_family family; /* BACKEND_FAMILIES: names, no addresses */
@@ -40,13 +40,6 @@ struct kube_object {
 };
 
 void kube_object_clear(struct kube_object *o);
-
-/*
- * What of a Service is not ours to keep, where port is the one that is wanted
- * (0: none): ports with another number or protocol, and a selector.
- */
-struct object_excess kube_object_excess(const struct kube_object *o,
-    uint16_t port);
 
 /* A page of a list. */
 struct kube_list {
@@ -70,6 +63,7 @@ struct kube_status {
 	int64_t code; /* 0: not said */
 	char reason[64];
 	char message[LIMIT_TEXT]; /* "" if that was no Status */
+	bool named; /* it says which object it is about */
 	uint64_t retry_after_ms; /* 0: not said */
 };
 void kube_json_status(const char *text, size_t len, struct kube_status *out);

@@ -28,6 +28,13 @@ look_number(XXH3_state_t *h, uint64_t n)
 	XXH3_128bits_update(h, &n, sizeof(n));
 }
 
+void
+look_look(XXH3_state_t *h, const struct look *l)
+{
+	look_number(h, l->lo);
+	look_number(h, l->hi);
+}
+
 struct look
 look_end(XXH3_state_t *h)
 {

@@ -38,6 +38,7 @@ look_add(struct look *sum, struct look l)
 XXH3_state_t *look_begin(void);
 void look_text(XXH3_state_t *h, const char *s);
 void look_number(XXH3_state_t *h, uint64_t n);
+void look_look(XXH3_state_t *h, const struct look *l);
 struct look look_end(XXH3_state_t *h);
 
 /* The values of our labels; "" where there is none. */

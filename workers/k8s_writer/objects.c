@@ -218,27 +218,38 @@ append_port(struct json_object *ports, const struct look_port *p)
 }
 
 struct look
-object_service_look(const struct object_conf *conf, const struct wanted *w)
+object_ports_look(const struct wanted *w)
 {
-	struct look_labels labels = labels_of_name(conf, w);
 	XXH3_state_t *h = look_begin();
 	char target[8];
 	struct look_port p = service_port(w, target);
 
-	look_labels(h, &labels);
-	look_text(h, "ClusterIP");
-	look_text(h, "None");
-	look_number(h, 0); /* members of the selector */
 	look_number(h, w->port != 0);
 	if (w->port != 0)
 		look_port(h, &p);
 	return look_end(h);
 }
 
-static void
-add_service_ports(struct json_object *spec, const struct wanted *w)
+struct look
+object_service_look(const struct object_conf *conf, const struct wanted *w)
 {
-	struct json_object *ports = add_array(spec, "ports");
+	struct look_labels labels = labels_of_name(conf, w);
+	struct look ports = object_ports_look(w);
+	XXH3_state_t *h = look_begin();
+
+	look_labels(h, &labels);
+	look_text(h, "ClusterIP");
+	look_text(h, "None");
+	look_number(h, 0); /* members of the selector */
+	look_look(h, &ports);
+	return look_end(h);
+}
+
+static void
+add_service_ports(struct json_object *o, const char *key,
+    const struct wanted *w)
+{
+	struct json_object *ports = add_array(o, key);
 	char target[8];
 	struct look_port p = service_port(w, target);
 
@@ -259,7 +270,7 @@ object_service_body(const struct object_conf *conf, const struct wanted *w,
 	spec = add_object(o, "spec");
 	add_str(spec, "type", "ClusterIP");
 	add_str(spec, "clusterIP", "None");
-	add_service_ports(spec, w);
+	add_service_ports(spec, "ports", w);
 	return text_of(o);
 }
 
@@ -485,23 +496,17 @@ append_op(struct json_object *a, const char *op, const char *path)
 	return o;
 }
 
-/* From the last port on, as the others move up. */
+/* To add a member that is there replaces it. */
 char *
-object_repair_body(const struct object_excess *x, const char *version)
+object_repair_body(const struct wanted *w, bool selector, const char *version)
 {
 	struct json_object *a = need(json_object_new_array());
-	char path[32];
 
 	add_str(append_op(a, "test", "/metadata/resourceVersion"), "value",
 	    version);
-	if (x->selector)
+	add_service_ports(append_op(a, "add", "/spec/ports"), "value", w);
+	if (selector)
 		append_op(a, "remove", "/spec/selector");
-	for (unsigned i = 64; i-- > 0;) {
-		if ((x->ports & 1ULL << i) == 0)
-			continue;
-		snprintf(path, sizeof(path), "/spec/ports/%u", i);
-		append_op(a, "remove", path);
-	}
 	return text_of(a);
 }
 

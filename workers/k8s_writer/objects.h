@@ -87,6 +87,8 @@ bool object_route_name(const struct object_conf *conf, const struct wanted *w,
 
 struct look object_service_look(const struct object_conf *conf,
     const struct wanted *w);
+/* Of a Service's ports alone. */
+struct look object_ports_look(const struct wanted *w);
 /* owner: the uid of the Service. */
 struct look object_slice_look(const struct object_conf *conf,
     const struct wanted *w, const struct slice *s, const char *owner);
@@ -114,13 +116,12 @@ char *object_delete_body(const char *uid, const char *version);
 
 /*
  * What an apply does not take away, as others put it there: a JSON patch that
- * removes a Service's selector and ports. Only if it is still as it was seen.
+ * makes a Service's ports the wanted ones, and removes its selector if it has
+ * one. All at once: it is never without ports. Only if it is still as it was
+ * seen.
  */
-struct object_excess {
-	uint64_t ports; /* bit n: the one at index n */
-	bool selector;
-};
-char *object_repair_body(const struct object_excess *x, const char *version);
+char *object_repair_body(const struct wanted *w, bool selector,
+    const char *version);
 
 /* ---- paths, with query ---- */
 

@@ -456,11 +456,9 @@ apply_body(const struct plan *p, const struct plan_item *it)
 static char *
 repair_body(const struct plan *p, const struct plan_item *it)
 {
-	struct object_excess x =
-	    kube_object_excess(&it->actual, it->group->want->port);
-
 	(void)p;
-	return object_repair_body(&x, it->actual.version);
+	return object_repair_body(it->group->want, it->actual.selector,
+	    it->actual.version);
 }
 
 static char *

@@ -293,25 +293,19 @@ would_lose(const struct plan_item *it)
 	return item_losses(it, &sum) > 0;
 }
 
-/* An apply takes away only what we put there ourselves. */
+/* An apply takes away only what an apply of ours put there. */
 bool
 item_needs_repair(const struct plan_item *it)
 {
-	struct object_excess x;
-	size_t others;
-	uint16_t port;
+	struct look ports;
 
 	if (it->kind != KUBE_SERVICE || it->group->want == NULL)
 		return false;
-	port = it->group->want->port;
-	x = kube_object_excess(&it->actual, port);
-	others = (size_t)__builtin_popcountll(x.ports);
-	if (!x.selector && others == 0)
-		return false;
-	/* Without the wanted port, the others may be ours of before; or they
-	 * stand in its way. */
-	return port == 0 || others < it->actual.nports ||
-	    it->result == PLAN_REFUSED;
+	if (it->actual.selector)
+		return true;
+	ports = object_ports_look(it->group->want);
+	return !it->actual.ports_applied &&
+	    !look_same(&it->actual.ports, &ports);
 }
 
 static bool
