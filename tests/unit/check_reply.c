@@ -63,6 +63,33 @@ START_TEST(replies_mean)
 }
 END_TEST
 
+#define INVALID "{\"kind\":\"Status\",\"reason\":\"Invalid\",\"details\":"
+
+static const struct {
+	long status;
+	const char *body;
+	enum plan_result result;
+} patches[] = {
+	{ 200, "{}", PLAN_DONE },
+	{ 422, INVALID "{}}", PLAN_CONFLICT },
+	{ 422, "", PLAN_CONFLICT },
+	{ 422, INVALID "{\"name\":\"web\",\"kind\":\"Service\"}}",
+	    PLAN_REFUSED },
+	{ 409, INVALID "{}}", PLAN_CONFLICT },
+	{ 400, INVALID "{}}", PLAN_REFUSED },
+};
+
+/* As the apiserver says that a test of a JSON patch failed. */
+START_TEST(patches_that_came_late)
+{
+	const char *body = patches[_i].body;
+	struct reply r;
+
+	reply_read(&r, NULL, patches[_i].status, 0, body, strlen(body));
+	ck_assert_int_eq(reply_patch_result(&r), patches[_i].result);
+}
+END_TEST
+
 /* Header and Status may both say how long to wait. */
 static const struct {
 	uint64_t header_ms;
@@ -112,6 +139,7 @@ main(void)
 	int failed;
 
 	tcase_add_loop_test(t, replies_mean, 0, COUNT(replies));
+	tcase_add_loop_test(t, patches_that_came_late, 0, COUNT(patches));
 	tcase_add_loop_test(t, the_longer_wait_counts, 0, COUNT(waits));
 	tcase_add_test(t, long_messages_fit);
 	suite_add_tcase(s, t);

@@ -44,6 +44,15 @@ reply_result(const struct reply *r)
 	return r->status >= 400 && r->status < 500 ? PLAN_REFUSED : PLAN_BROKEN;
 }
 
+/* Both are 422; but one that is not valid is named. */
+enum plan_result
+reply_patch_result(const struct reply *r)
+{
+	if (r->error == NULL && r->status == 422 && !r->said.named)
+		return PLAN_CONFLICT;
+	return reply_result(r);
+}
+
 /* Bytes, clipped between two UTF-8 characters. */
 static int
 clipped(const char *s)

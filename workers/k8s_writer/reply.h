@@ -24,6 +24,8 @@ void reply_read(struct reply *r, const char *error, long status,
 
 /* PLAN_DONE for any 2xx. */
 enum plan_result reply_result(const struct reply *r);
+/* The same of a JSON patch, whose test of the version may have failed. */
+enum plan_result reply_patch_result(const struct reply *r);
 
 /* What was asked for: "patch" and "services", in the words of RBAC. */
 struct reply_about {

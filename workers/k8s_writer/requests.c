@@ -107,11 +107,13 @@ static const struct op_def {
 	const char *verb;
 	bool (*read)(const struct write *wr, const struct http_response *r,
 	    struct kube_object *got, const char **why);
+	enum plan_result (*result)(const struct reply *r);
 } ops[PLAN_OPS] = {
-	[PLAN_APPLY] = { M_K8S_APPLY, "patch", read_written },
-	[PLAN_REPAIR] = { M_K8S_REPAIR, "patch", read_written },
-	[PLAN_DELETE] = { M_K8S_DELETE, "delete", read_deleted },
-	[PLAN_LOOK] = { M_K8S_LIST, "list", read_found },
+	[PLAN_APPLY] = { M_K8S_APPLY, "patch", read_written, reply_result },
+	[PLAN_REPAIR] = { M_K8S_REPAIR, "patch", read_written,
+	    reply_patch_result },
+	[PLAN_DELETE] = { M_K8S_DELETE, "delete", read_deleted, reply_result },
+	[PLAN_LOOK] = { M_K8S_LIST, "list", read_found, reply_result },
 };
 
 static void
@@ -135,7 +137,8 @@ static void
 settle(struct write *wr, const struct reply *r, struct kube_object *got,
     const char *why)
 {
-	enum plan_result res = why != NULL ? PLAN_BROKEN : reply_result(r);
+	enum plan_result res =
+	    why != NULL ? PLAN_BROKEN : ops[wr->op].result(r);
 	struct writer *w = wr->w;
 	char text[LIMIT_TEXT] = "";
 	bool news;
