@@ -261,14 +261,32 @@ leave_root(const struct sandbox *sb, uint32_t *layers)
 }
 
 static bool
-drop_all_caps(void)
+drop_caps(uint64_t keep)
 {
-	if (!bounding_set_keep(0) || !ambient_clear() || !caps_set(0))
+	if (!bounding_set_keep(keep) || !ambient_clear() || !caps_set(keep))
 		return false;
-	if (!root_can_return())
+	/* Who is root still is not kept from becoming it. */
+	if (geteuid() == 0 || !root_can_return())
 		return true;
 	log_warnx("root can be regained");
 	return false;
+}
+
+/*
+ * A child of root's may have become somebody else since, and is to be
+ * signalled all the same.
+ */
+static bool
+drop_most_caps(const struct sandbox *sb, uint32_t *layers)
+{
+	uint64_t keep = sb->child != 0 ? CAP_MASK(CAP_KILL) : 0;
+	struct caps now;
+
+	if (!caps_get(&now) || !drop_caps(keep & now.permitted))
+		return false;
+	if ((keep & now.permitted) == 0)
+		*layers |= SANDBOX_CAPS;
+	return true;
 }
 
 static bool
@@ -322,12 +340,10 @@ privdrop(const struct sandbox *sb, uint32_t *layers)
 {
 	pid_t parent = getppid();
 
-	if (geteuid() == 0 && !leave_root(sb, layers))
+	if (geteuid() == 0 && !sb->standalone && !leave_root(sb, layers))
 		return false;
-	if (!drop_all_caps())
-		return false;
-	*layers |= SANDBOX_CAPS;
-	return no_dump_no_new_privs(layers) && die_with_parent(parent);
+	return drop_most_caps(sb, layers) && no_dump_no_new_privs(layers) &&
+	    (sb->standalone || die_with_parent(parent));
 }
 
 bool

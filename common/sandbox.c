@@ -63,18 +63,23 @@ limit_address_space(size_t bytes)
 #endif
 }
 
+static bool
+is_file(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 /*
- * A dry run prints to where its user sends it, a file perhaps. All other
- * workers hold no file that could grow.
+ * A dry run prints to where its user sends it, a file perhaps, and a sidecar
+ * logs there. All other workers hold no file that could grow.
  */
 static bool
 limit_files(void)
 {
-	struct stat st;
-
-	if (fstat(STDOUT_FILENO, &st) == 0 && S_ISREG(st.st_mode))
-		return true;
-	return limit(RLIMIT_FSIZE, 0, "FSIZE");
+	return is_file(STDOUT_FILENO) || is_file(STDERR_FILENO) ||
+	    limit(RLIMIT_FSIZE, 0, "FSIZE");
 }
 
 bool

@@ -48,6 +48,17 @@ struct sandbox {
 	bool dns;
 	/* A missing layer is an error (--sandbox=strict). */
 	bool strict;
+	/*
+	 * No worker: it has no supervisor to die with, and stays the user that
+	 * it is, root too (a container's root may not become another).
+	 */
+	bool standalone;
+	/*
+	 * A process that it started, and may signal and wait for; 0: none.
+	 * Landlock has no word for that one: its signal scope is left out,
+	 * and seccomp alone says whom signals may go to.
+	 */
+	pid_t child;
 	/* Started by root: where to chroot (root-owned, empty), and who to be. */
 	const char *chroot_dir;
 	uid_t uid;

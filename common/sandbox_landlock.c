@@ -87,13 +87,14 @@ abi_of(int version)
 }
 
 static int
-ruleset_new(int version)
+ruleset_new(const struct sandbox *sb, int version)
 {
 	const struct abi *abi = abi_of(version);
 	const struct ruleset_attr attr = {
 		.fs = abi->fs,
 		.net = NET_BIND_TCP | NET_CONNECT_TCP,
-		.scoped = SCOPE_ABSTRACT | SCOPE_SIGNAL,
+		/* The child is outside. */
+		.scoped = SCOPE_ABSTRACT | (sb->child == 0 ? SCOPE_SIGNAL : 0),
 	};
 	long fd;
 
@@ -175,7 +176,7 @@ sandbox_landlock_abi(const struct sandbox *sb, int version, uint32_t *layers,
 	tell_layers(version, layers, missing, cap);
 	if (version == 0)
 		return true;
-	ruleset = ruleset_new(version);
+	ruleset = ruleset_new(sb, version);
 	if (ruleset == -1)
 		return false;
 	ok = allow_ports(ruleset, version, sb) && restrict_self(ruleset);

@@ -198,6 +198,14 @@ static const struct needs server = {
 	.refused = no_sockets,
 };
 
+/* A server, too, on a socket that it has: the kubelet asks for /ready. */
+static const char *const sidecar_calls[] = { "connect", "accept", "accept4",
+	NULL };
+static const struct needs sidecar = {
+	.calls = sidecar_calls,
+	.narrow = client_narrow,
+};
+
 /* Reads bytes that it was given, and answers. */
 static const struct needs alone = { .refused = no_sockets };
 
@@ -208,6 +216,7 @@ static const struct needs *const role_needs[ROLE_MAX] = {
 	[ROLE_K8S_WRITER] = &client,
 	[ROLE_HTTP] = &server,
 	[ROLE_KUBECONFIG] = &alone,
+	[ROLE_SIDECAR] = &sidecar,
 };
 
 /* evdns sends to the addresses of name servers from sockets it already has. */
@@ -221,6 +230,11 @@ static const struct guard send_connected[] = {
 };
 static const struct needs dns_needs = { .deadly = send_anywhere };
 static const struct needs no_dns_needs = { .deadly = send_connected };
+
+/* Signals to it: see signal_rules(). */
+static const char *const parent_calls[] = { "wait4", "waitid", NULL };
+static const struct needs parent_needs = { .calls = parent_calls };
+static const struct needs no_child_needs = { 0 };
 
 /*
  * The sanitizers' profile: their signal stack, their questions about
@@ -378,19 +392,29 @@ refuse_unknown(scmp_filter_ctx ctx)
 	return true;
 }
 
-/*
- * abort() signals itself. A thread is what a library may want: it gets an
- * error. A process is what only an intruder wants.
- */
+/* abort() signals itself. */
 static bool
-self_rules(scmp_filter_ctx ctx)
+signal_rules(scmp_filter_ctx ctx, pid_t child)
 {
 	const struct scmp_arg_cmp self = IS(0, getpid());
-	const struct scmp_arg_cmp thread = ALL_OF(0, CLONE_THREAD);
+	const struct scmp_arg_cmp to_child = IS(0, child);
 
 	return add_named(ctx, SCMP_ACT_ALLOW, "kill", 1, &self) &&
 	    add_named(ctx, SCMP_ACT_ALLOW, "tgkill", 1, &self) &&
-	    add_named(ctx, SCMP_ACT_ERRNO(EAGAIN), "clone", 1, &thread);
+	    (child == 0 ||
+		add_named(ctx, SCMP_ACT_ALLOW, "kill", 1, &to_child));
+}
+
+/*
+ * A thread is what a library may want: it gets an error. A process is what
+ * only an intruder wants.
+ */
+static bool
+thread_rules(scmp_filter_ctx ctx)
+{
+	const struct scmp_arg_cmp thread = ALL_OF(0, CLONE_THREAD);
+
+	return add_named(ctx, SCMP_ACT_ERRNO(EAGAIN), "clone", 1, &thread);
 }
 
 static bool
@@ -402,7 +426,7 @@ deadly_rules(scmp_filter_ctx ctx, const struct needs *const *needs, size_t n)
 		    !allow_unguarded(ctx, needs[i]->narrow) ||
 		    !refuse(ctx, needs[i]->refused))
 			return false;
-	return self_rules(ctx) && refuse_unknown(ctx);
+	return thread_rules(ctx) && refuse_unknown(ctx);
 }
 
 static bool
@@ -497,6 +521,7 @@ sandbox_seccomp(const struct sandbox *sb)
 		&worker_needs,
 		role_needs[sb->role],
 		sb->dns ? &dns_needs : &no_dns_needs,
+		sb->child != 0 ? &parent_needs : &no_child_needs,
 		&sanitizer,
 	};
 	scmp_filter_ctx narrow = filter_new(SCMP_ACT_ERRNO(EPERM));
@@ -505,7 +530,8 @@ sandbox_seccomp(const struct sandbox *sb)
 
 	ok = narrow != NULL && deadly != NULL &&
 	    narrow_rules(narrow, needs, COUNT(needs)) &&
-	    deadly_rules(deadly, needs, COUNT(needs)) && filter_load(narrow) &&
+	    deadly_rules(deadly, needs, COUNT(needs)) &&
+	    signal_rules(deadly, sb->child) && filter_load(narrow) &&
 	    filter_load(deadly) && worker_filters_hold();
 	seccomp_release(narrow);
 	seccomp_release(deadly);
