@@ -171,6 +171,11 @@ static const struct {
 	{ { &reader_ok, &writer_waits, &lister_ok, &cluster_ok }, false,
 	    "consul-writer: no snapshot yet" },
 	{ { &reader_ok, &writer_ok, &lister_ok, &cluster_ok }, true, "ok" },
+	/* k8s-writer for readiness gates only. */
+	{ { &reader_ok, &writer_ok, &cluster_waits }, true, "ok" },
+	{ { &reader_ok, &writer_waits, &cluster_ok }, false,
+	    "consul-writer: no snapshot yet" },
+	{ { &cluster_ok }, false, "the first full sync is not done yet" },
 };
 
 START_TEST(each_direction_counts)

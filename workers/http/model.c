@@ -92,7 +92,10 @@ model_healthy(const struct model *m, uint64_t now_ms, char *reason, size_t cap)
 	return true;
 }
 
-/* The directions: a writer that is known runs. */
+/*
+ * A direction is there if its reader is known to run. k8s-writer may be there
+ * without, for readiness gates: nobody waits for those.
+ */
 static const struct direction {
 	enum role reader;
 	enum role writer;
@@ -103,10 +106,15 @@ static const struct direction {
 #define DIRECTIONS (sizeof(directions) / sizeof(*directions))
 
 static bool
+is_there(const struct model *m, const struct direction *d)
+{
+	return m->workers[d->reader].known && m->workers[d->writer].known;
+}
+
+static bool
 synced(const struct model *m, const struct direction *d)
 {
-	return !m->workers[d->writer].known ||
-	    (m->synced & ROLE_BIT(d->writer)) != 0;
+	return !is_there(m, d) || (m->synced & ROLE_BIT(d->writer)) != 0;
 }
 
 bool
@@ -117,7 +125,7 @@ model_synced(const struct model *m)
 	for (size_t i = 0; i < DIRECTIONS; i++) {
 		if (!synced(m, &directions[i]))
 			return false;
-		any |= m->workers[directions[i].writer].known;
+		any |= is_there(m, &directions[i]);
 	}
 	return any;
 }
