@@ -7,6 +7,7 @@
 
 #define BACKOFF_MIN_MS  100
 #define DURATION_MAX_MS (60 * 60 * 1000)
+#define NOT_A_DURATION  "not a duration (like 500ms, 1m30s)"
 /*
  * Of the 30 s that a pod has by default to end. With --exec the program ends
  * after that, and needs some of them for itself.
@@ -45,28 +46,26 @@ set_daemon(struct sidecar_config *c, const char *text)
 }
 
 static const char *
-set_duration(const char *text, uint64_t min, uint64_t *ms)
-{
-	if (!duration_parse(text, ms))
-		return "not a duration (like 500ms, 1m30s)";
-	if (*ms < min)
-		return "less than 100ms";
-	return *ms <= DURATION_MAX_MS ? NULL : "more than 1h";
-}
-
-static const char *
 set_max_backoff(struct sidecar_config *c, const char *text)
 {
-	return set_duration(text, BACKOFF_MIN_MS, &c->max_backoff_ms);
+	if (!duration_parse(text, &c->max_backoff_ms))
+		return NOT_A_DURATION;
+	return c->max_backoff_ms >= BACKOFF_MIN_MS &&
+		c->max_backoff_ms <= DURATION_MAX_MS
+	    ? NULL
+	    : "not between 100ms and 1h";
 }
 
 static const char *
 set_deregister_timeout(struct sidecar_config *c, const char *text)
 {
-	if (*text != '\0')
-		return set_duration(text, 0, &c->deregister_ms);
 	c->deregister_ms = c->exec != NULL ? DEREGISTER_EXEC_MS : DEREGISTER_MS;
-	return NULL;
+	if (*text == '\0')
+		return NULL;
+	if (!duration_parse(text, &c->deregister_ms))
+		return NOT_A_DURATION;
+	return c->deregister_ms <= DURATION_MAX_MS ? NULL
+						   : "not between 0s and 1h";
 }
 
 static const char *
