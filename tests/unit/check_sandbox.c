@@ -6,6 +6,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -14,6 +15,8 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -330,6 +333,138 @@ START_TEST(needs_a_jail_and_a_user)
 }
 END_TEST
 
+/* katalog-sidecar: no worker. */
+
+static struct sandbox
+sidecar(pid_t child)
+{
+	return (struct sandbox){
+		.role = ROLE_SIDECAR,
+		.standalone = true,
+		.child = child,
+		.ports = { 8501 },
+		.nports = 1,
+		.nofile = 64,
+	};
+}
+
+static pid_t
+child_that_waits(void)
+{
+	pid_t pid = fork();
+
+	ck_assert_int_ne(pid, -1);
+	if (pid != 0)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	for (;;)
+		pause();
+}
+
+static uint32_t
+enter_sidecar(pid_t child)
+{
+	const struct sandbox sb = sidecar(child);
+	char missing[256];
+
+	return sandbox_enter(&sb, missing, sizeof(missing));
+}
+
+START_TEST(knows_the_calls_of_a_sidecar)
+{
+	const struct sandbox sb = sidecar(getppid());
+
+	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	log_init("check", LOG_LVL_DEBUG);
+	log_set_sink(keep, NULL);
+	_exit(sandbox_seccomp(&sb) && said[0] == '\0' ? 0 : 2);
+}
+END_TEST
+
+START_TEST(reaches_its_child)
+{
+	pid_t child = child_that_waits();
+	int status;
+
+	enter_sidecar(child);
+	if (kill(child, SIGUSR1) == -1 || waitpid(child, &status, 0) != child)
+		_exit(2);
+	_exit(WIFSIGNALED(status) && WTERMSIG(status) == SIGUSR1 ? 0 : 3);
+}
+END_TEST
+
+/* SIGSYS. */
+START_TEST(reaches_nobody_else)
+{
+	pid_t parent = getppid();
+
+	enter_sidecar(child_that_waits());
+	kill(parent, 0);
+	_exit(0);
+}
+END_TEST
+
+START_TEST(waits_for_nobody_without_a_child)
+{
+	enter_sidecar(0);
+	waitpid(-1, NULL, WNOHANG);
+	_exit(0);
+}
+END_TEST
+
+/* Where all of root's abilities are there, and where none is. */
+START_TEST(stays_root)
+{
+	uint32_t layers;
+
+	be_root();
+	if (_i == 1)
+		fake_call("setresuid", EPERM, 0, NULL);
+	layers = enter_sidecar(0);
+	_exit(geteuid() == 0 && (layers & SANDBOX_CAPS) != 0 &&
+		    (layers & (SANDBOX_UID | SANDBOX_CHROOT)) == 0
+		? 0
+		: 2);
+}
+END_TEST
+
+static uint64_t
+permitted(void)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3,
+		0 };
+	struct __user_cap_data_struct d[_LINUX_CAPABILITY_U32S_3];
+
+	ck_assert_int_eq(syscall(SYS_capget, &head, d), 0);
+	return d[0].permitted | (uint64_t)d[1].permitted << 32;
+}
+
+/* Its child may have become somebody else. */
+START_TEST(root_keeps_what_reaches_its_child)
+{
+	const struct sandbox sb = sidecar(getpid());
+	uint32_t layers = 0;
+
+	be_root();
+	ck_assert(privdrop(&sb, &layers));
+	ck_assert_uint_eq(permitted(), UINT64_C(1) << CAP_KILL);
+	ck_assert_uint_eq(layers, SANDBOX_NODUMP | SANDBOX_NO_NEW_PRIVS);
+	leave();
+}
+END_TEST
+
+static void
+add_sidecar(TCase *t)
+{
+	tcase_add_test(t, knows_the_calls_of_a_sidecar);
+	tcase_add_test(t, reaches_its_child);
+	tcase_add_test_raise_signal(t, reaches_nobody_else, SIGSYS);
+	tcase_add_test_raise_signal(t, waits_for_nobody_without_a_child,
+	    SIGSYS);
+	tcase_add_loop_test(t, stays_root, 0, 2);
+	tcase_add_test(t, root_keeps_what_reaches_its_child);
+}
+
 static Suite *
 suite(void)
 {
@@ -348,6 +483,7 @@ suite(void)
 	    COUNT(broken_for_root));
 	tcase_add_loop_test(t, refuses_bad_jails, 0, COUNT(jails));
 	tcase_add_test(t, needs_a_jail_and_a_user);
+	add_sidecar(t);
 	suite_add_tcase(s, t);
 	return s;
 }
