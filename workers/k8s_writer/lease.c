@@ -1,14 +1,13 @@
 #include "workers/k8s_writer/lease.h"
 
 #include <bsd/string.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <xxhash.h>
 
-#include "common/log.h"
+#include "workers/k8s_writer/json_out.h"
 
 #define API "/apis/coordination.k8s.io/v1"
 
@@ -173,28 +172,14 @@ format_time(uint64_t wall_us, char buf[TIME_TEXT])
 }
 
 static void
-add(struct json_object *o, const char *key, struct json_object *val)
-{
-	if (val == NULL || json_object_object_add(o, key, val) != 0)
-		fatalx("kubernetes: out of memory for a lease");
-}
-
-static void
-add_str(struct json_object *o, const char *key, const char *val)
-{
-	add(o, key, json_object_new_string(val));
-}
-
-static void
 add_metadata(const struct lease *l, struct json_object *o)
 {
-	struct json_object *meta = json_object_new_object();
+	struct json_object *meta = out_object(o, "metadata");
 
-	add(o, "metadata", meta);
-	add_str(meta, "name", l->name);
-	add_str(meta, "namespace", l->namespace);
+	out_str(meta, "name", l->name);
+	out_str(meta, "namespace", l->namespace);
 	if (l->under_way == LEASE_UPDATE)
-		add_str(meta, "resourceVersion", l->seen.version);
+		out_str(meta, "resourceVersion", l->seen.version);
 }
 
 /* One that was held by us goes on; a new holder is a transition. */
@@ -206,52 +191,40 @@ add_held(const struct lease *l, struct json_object *spec, const char *time)
 
 	if (!is_mine(l) && !l->absent && transitions < INT32_MAX)
 		transitions++;
-	add_str(spec, "holderIdentity", l->identity);
-	add(spec, "leaseDurationSeconds",
-	    json_object_new_int(LEASE_DURATION_MS / 1000));
-	add_str(spec, "acquireTime", goes_on ? l->seen.acquired : time);
-	add_str(spec, "renewTime", time);
-	add(spec, "leaseTransitions", json_object_new_int64(transitions));
+	out_str(spec, "holderIdentity", l->identity);
+	out_number(spec, "leaseDurationSeconds", LEASE_DURATION_MS / 1000);
+	out_str(spec, "acquireTime", goes_on ? l->seen.acquired : time);
+	out_str(spec, "renewTime", time);
+	out_number(spec, "leaseTransitions", transitions);
 }
 
 /* Nobody holds it, and so nobody needs to wait. */
 static void
 add_released(const struct lease *l, struct json_object *spec, const char *time)
 {
-	add_str(spec, "holderIdentity", "");
-	add(spec, "leaseDurationSeconds", json_object_new_int(1));
-	add_str(spec, "acquireTime", time);
-	add_str(spec, "renewTime", time);
-	add(spec, "leaseTransitions",
-	    json_object_new_int64(l->seen.transitions));
+	out_str(spec, "holderIdentity", "");
+	out_number(spec, "leaseDurationSeconds", 1);
+	out_str(spec, "acquireTime", time);
+	out_str(spec, "renewTime", time);
+	out_number(spec, "leaseTransitions", l->seen.transitions);
 }
 
 char *
 lease_body(const struct lease *l, uint64_t wall_us)
 {
-	struct json_object *o = json_object_new_object();
-	struct json_object *spec = json_object_new_object();
-	char time[TIME_TEXT], *text;
-	const char *s;
+	struct json_object *o = out_new(), *spec;
+	char time[TIME_TEXT];
 
-	if (o == NULL)
-		fatalx("kubernetes: out of memory for a lease");
 	format_time(wall_us, time);
-	add_str(o, "apiVersion", "coordination.k8s.io/v1");
-	add_str(o, "kind", "Lease");
+	out_str(o, "apiVersion", "coordination.k8s.io/v1");
+	out_str(o, "kind", "Lease");
 	add_metadata(l, o);
-	add(o, "spec", spec);
+	spec = out_object(o, "spec");
 	if (l->release_sent)
 		add_released(l, spec, time);
 	else
 		add_held(l, spec, time);
-	s = json_object_to_json_string_ext(o,
-	    JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-	if (s == NULL)
-		fatalx("kubernetes: out of memory for a lease");
-	text = xstrdup(s);
-	json_object_put(o);
-	return text;
+	return out_text(o);
 }
 
 /* ---- answers ---- */

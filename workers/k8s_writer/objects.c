@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "workers/k8s_writer/json_out.h"
 
-#define TO_STRING (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
 /*
  * A version that no object has. An apply with it makes an object where there
  * is none, and is refused where there is one.
@@ -50,115 +50,36 @@ kube_kind_api_version(enum kube_kind kind)
 	return kinds[kind].api_version;
 }
 
-/* ---- JSON ---- */
-
-static struct json_object *
-need(struct json_object *o)
-{
-	if (o == NULL)
-		fatalx("kubernetes: out of memory for a request");
-	return o;
-}
-
-static void
-add(struct json_object *o, const char *key, struct json_object *val)
-{
-	if (json_object_object_add(o, key, need(val)) != 0)
-		fatalx("kubernetes: out of memory for a request");
-}
-
-static void
-add_str(struct json_object *o, const char *key, const char *val)
-{
-	add(o, key, json_object_new_string(val));
-}
-
-/* Not where it is "". */
-static void
-add_some(struct json_object *o, const char *key, const char *val)
-{
-	if (*val != '\0')
-		add_str(o, key, val);
-}
-
-static struct json_object *
-add_object(struct json_object *o, const char *key)
-{
-	struct json_object *val = need(json_object_new_object());
-
-	add(o, key, val);
-	return val;
-}
-
-static struct json_object *
-add_array(struct json_object *o, const char *key)
-{
-	struct json_object *val = need(json_object_new_array());
-
-	add(o, key, val);
-	return val;
-}
-
-static void
-append(struct json_object *a, struct json_object *val)
-{
-	if (json_object_array_add(a, need(val)) != 0)
-		fatalx("kubernetes: out of memory for a request");
-}
-
-static struct json_object *
-append_object(struct json_object *a)
-{
-	struct json_object *val = need(json_object_new_object());
-
-	append(a, val);
-	return val;
-}
-
-/* The text of o, which is freed. */
-static char *
-text_of(struct json_object *o)
-{
-	const char *s = json_object_to_json_string_ext(o, TO_STRING);
-	char *text;
-
-	if (s == NULL)
-		fatalx("kubernetes: out of memory for a request");
-	text = xstrdup(s);
-	json_object_put(o);
-	return text;
-}
-
 /* ---- metadata ---- */
 
 static void
 add_labels(struct json_object *meta, const struct look_labels *l)
 {
-	struct json_object *o = add_object(meta, "labels");
+	struct json_object *o = out_object(meta, "labels");
 
-	add_some(o, OBJECT_MANAGED_BY, l->managed_by);
-	add_some(o, OBJECT_NAME, l->name);
-	add_some(o, OBJECT_INSTANCE, l->instance);
-	add_some(o, OBJECT_SERVICE_NAME, l->service_name);
-	add_some(o, OBJECT_SLICE_MANAGED, l->slice_managed_by);
+	out_some(o, OBJECT_MANAGED_BY, l->managed_by);
+	out_some(o, OBJECT_NAME, l->name);
+	out_some(o, OBJECT_INSTANCE, l->instance);
+	out_some(o, OBJECT_SERVICE_NAME, l->service_name);
+	out_some(o, OBJECT_SLICE_MANAGED, l->slice_managed_by);
 }
 
 static void
 add_owner(struct json_object *meta, const char *name, const char *uid)
 {
 	struct json_object *o =
-	    append_object(add_array(meta, "ownerReferences"));
+	    out_append_object(out_array(meta, "ownerReferences"));
 
-	add_str(o, "apiVersion", kinds[KUBE_SERVICE].api_version);
-	add_str(o, "kind", kinds[KUBE_SERVICE].name);
-	add_str(o, "name", name);
-	add_str(o, "uid", uid);
+	out_str(o, "apiVersion", kinds[KUBE_SERVICE].api_version);
+	out_str(o, "kind", kinds[KUBE_SERVICE].name);
+	out_str(o, "name", name);
+	out_str(o, "uid", uid);
 }
 
 static void
 add_guard(struct json_object *meta, const char *version)
 {
-	add_some(meta, "resourceVersion",
+	out_some(meta, "resourceVersion",
 	    version != NULL ? version : NO_VERSION);
 }
 
@@ -167,13 +88,13 @@ static struct json_object *
 begin_object(const struct object_conf *conf, enum kube_kind kind,
     const char *name, const char *version, struct json_object **meta)
 {
-	struct json_object *o = need(json_object_new_object());
+	struct json_object *o = out_new();
 
-	add_str(o, "apiVersion", kinds[kind].api_version);
-	add_str(o, "kind", kinds[kind].name);
-	*meta = add_object(o, "metadata");
-	add_str(*meta, "name", name);
-	add_str(*meta, "namespace", conf->namespace);
+	out_str(o, "apiVersion", kinds[kind].api_version);
+	out_str(o, "kind", kinds[kind].name);
+	*meta = out_object(o, "metadata");
+	out_str(*meta, "name", name);
+	out_str(*meta, "namespace", conf->namespace);
 	add_guard(*meta, version);
 	return o;
 }
@@ -208,12 +129,12 @@ service_port(const struct wanted *w, char target[8])
 static struct json_object *
 append_port(struct json_object *ports, const struct look_port *p)
 {
-	struct json_object *o = append_object(ports);
+	struct json_object *o = out_append_object(ports);
 
-	add_str(o, "name", p->name);
-	add_str(o, "protocol", p->protocol);
-	add(o, "port", json_object_new_int(p->port));
-	add_some(o, "appProtocol", p->app_protocol);
+	out_str(o, "name", p->name);
+	out_str(o, "protocol", p->protocol);
+	out_number(o, "port", p->port);
+	out_some(o, "appProtocol", p->app_protocol);
 	return o;
 }
 
@@ -249,13 +170,13 @@ static void
 add_service_ports(struct json_object *o, const char *key,
     const struct wanted *w)
 {
-	struct json_object *ports = add_array(o, key);
+	struct json_object *ports = out_array(o, key);
 	char target[8];
 	struct look_port p = service_port(w, target);
 
 	if (w->port == 0)
 		return;
-	add(append_port(ports, &p), "targetPort", json_object_new_int(w->port));
+	out_number(append_port(ports, &p), "targetPort", w->port);
 }
 
 char *
@@ -267,11 +188,11 @@ object_service_body(const struct object_conf *conf, const struct wanted *w,
 
 	o = begin_object(conf, KUBE_SERVICE, w->name, version, &meta);
 	add_labels(meta, &labels);
-	spec = add_object(o, "spec");
-	add_str(spec, "type", "ClusterIP");
-	add_str(spec, "clusterIP", "None");
+	spec = out_object(o, "spec");
+	out_str(spec, "type", "ClusterIP");
+	out_str(spec, "clusterIP", "None");
 	add_service_ports(spec, "ports", w);
-	return text_of(o);
+	return out_text(o);
 }
 
 /* ---- EndpointSlice ---- */
@@ -336,22 +257,22 @@ object_slice_look(const struct object_conf *conf, const struct wanted *w,
 static void
 append_endpoint(struct json_object *a, const struct endpoint *e)
 {
-	struct json_object *o = append_object(a);
+	struct json_object *o = out_append_object(a);
 	char text[BACKEND_ADDRESS];
 
 	address_text(&e->at, text);
-	append(add_array(o, "addresses"), json_object_new_string(text));
-	add(add_object(o, "conditions"), "ready",
+	out_append(out_array(o, "addresses"), json_object_new_string(text));
+	out_add(out_object(o, "conditions"), "ready",
 	    json_object_new_boolean(e->ready));
-	add_some(o, "nodeName", e->node);
-	add_some(o, "zone", e->zone);
+	out_some(o, "nodeName", e->node);
+	out_some(o, "zone", e->zone);
 }
 
 static void
 add_slice_ports(struct json_object *o, const struct wanted *w,
     const struct slice *s)
 {
-	struct json_object *ports = add_array(o, "ports");
+	struct json_object *ports = out_array(o, "ports");
 	struct look_port p = slice_port(w, s);
 
 	if (s->port != 0)
@@ -369,12 +290,12 @@ object_slice_body(const struct object_conf *conf, const struct wanted *w,
 	add_labels(meta, &labels);
 	if (*owner != '\0')
 		add_owner(meta, w->name, owner);
-	add_str(o, "addressType", families[s->family]);
+	out_str(o, "addressType", families[s->family]);
 	add_slice_ports(o, w, s);
-	endpoints = add_array(o, "endpoints");
+	endpoints = out_array(o, "endpoints");
 	for (size_t i = 0; i < s->n; i++)
 		append_endpoint(endpoints, &w->endpoints[s->members[i]]);
-	return text_of(o);
+	return out_text(o);
 }
 
 /* ---- HTTPRoute ---- */
@@ -435,21 +356,23 @@ add_parent(struct json_object *spec, const struct object_conf *conf,
     size_t gateway)
 {
 	struct look_parent p = parent_of(conf, gateway);
-	struct json_object *o = append_object(add_array(spec, "parentRefs"));
+	struct json_object *o =
+	    out_append_object(out_array(spec, "parentRefs"));
 
-	add_str(o, "name", p.name);
-	add_str(o, "namespace", p.namespace);
-	add_some(o, "sectionName", p.section);
+	out_str(o, "name", p.name);
+	out_str(o, "namespace", p.namespace);
+	out_some(o, "sectionName", p.section);
 }
 
 static void
 add_rule(struct json_object *spec, const struct wanted *w)
 {
-	struct json_object *rule = append_object(add_array(spec, "rules"));
-	struct json_object *o = append_object(add_array(rule, "backendRefs"));
+	struct json_object *rule = out_append_object(out_array(spec, "rules"));
+	struct json_object *o =
+	    out_append_object(out_array(rule, "backendRefs"));
 
-	add_str(o, "name", w->name);
-	add(o, "port", json_object_new_int(w->port));
+	out_str(o, "name", w->name);
+	out_number(o, "port", w->port);
 }
 
 char *
@@ -463,12 +386,13 @@ object_route_body(const struct object_conf *conf, const struct wanted *w,
 	object_route_name(conf, w, gateway, name);
 	o = begin_object(conf, KUBE_ROUTE, name, version, &meta);
 	add_labels(meta, &labels);
-	spec = add_object(o, "spec");
+	spec = out_object(o, "spec");
 	add_parent(spec, conf, gateway);
-	append(add_array(spec, "hostnames"), json_object_new_string(hostname));
+	out_append(out_array(spec, "hostnames"),
+	    json_object_new_string(hostname));
 	add_rule(spec, w);
 	free(hostname);
-	return text_of(o);
+	return out_text(o);
 }
 
 /* ---- other bodies ---- */
@@ -476,23 +400,23 @@ object_route_body(const struct object_conf *conf, const struct wanted *w,
 char *
 object_delete_body(const char *uid, const char *version)
 {
-	struct json_object *o = need(json_object_new_object()), *pre;
+	struct json_object *o = out_new(), *pre;
 
-	add_str(o, "apiVersion", "v1");
-	add_str(o, "kind", "DeleteOptions");
-	pre = add_object(o, "preconditions");
-	add_str(pre, "uid", uid);
-	add_str(pre, "resourceVersion", version);
-	return text_of(o);
+	out_str(o, "apiVersion", "v1");
+	out_str(o, "kind", "DeleteOptions");
+	pre = out_object(o, "preconditions");
+	out_str(pre, "uid", uid);
+	out_str(pre, "resourceVersion", version);
+	return out_text(o);
 }
 
 static struct json_object *
 append_op(struct json_object *a, const char *op, const char *path)
 {
-	struct json_object *o = append_object(a);
+	struct json_object *o = out_append_object(a);
 
-	add_str(o, "op", op);
-	add_str(o, "path", path);
+	out_str(o, "op", op);
+	out_str(o, "path", path);
 	return o;
 }
 
@@ -500,14 +424,14 @@ append_op(struct json_object *a, const char *op, const char *path)
 char *
 object_repair_body(const struct wanted *w, bool selector, const char *version)
 {
-	struct json_object *a = need(json_object_new_array());
+	struct json_object *a = out_new_array();
 
-	add_str(append_op(a, "test", "/metadata/resourceVersion"), "value",
+	out_str(append_op(a, "test", "/metadata/resourceVersion"), "value",
 	    version);
 	add_service_ports(append_op(a, "add", "/spec/ports"), "value", w);
 	if (selector)
 		append_op(a, "remove", "/spec/selector");
-	return text_of(a);
+	return out_text(a);
 }
 
 /* ---- paths ---- */
