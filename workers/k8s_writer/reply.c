@@ -53,6 +53,29 @@ reply_patch_result(const struct reply *r)
 	return reply_result(r);
 }
 
+/* PLAN_DONE counts nothing. */
+static const enum metric error_metrics[PLAN_RESULTS] = {
+	[PLAN_GONE] = M_K8S_ERR_HTTP,
+	[PLAN_CONFLICT] = M_K8S_ERR_CONFLICT,
+	[PLAN_LOST] = M_K8S_ERR_CONNECT,
+	[PLAN_BUSY] = M_K8S_ERR_HTTP,
+	[PLAN_REFUSED] = M_K8S_ERR_HTTP,
+	[PLAN_DENIED] = M_K8S_ERR_DENIED,
+	[PLAN_BROKEN] = M_K8S_ERR_HTTP,
+};
+
+void
+reply_count(const struct reply *r, uint64_t bytes, struct metrics *m)
+{
+	enum plan_result res = reply_result(r);
+
+	metric_add(m, M_K8S_BYTES, bytes);
+	if (res == PLAN_DONE)
+		return;
+	metric_inc(m, error_metrics[res]);
+	metric_inc(m, M_K8S_ERRORS);
+}
+
 /* Bytes, clipped between two UTF-8 characters. */
 static int
 clipped(const char *s)

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/metrics.h"
 #include "workers/k8s_writer/kube_json.h"
 #include "workers/k8s_writer/plan.h"
 
@@ -26,6 +27,9 @@ void reply_read(struct reply *r, const char *error, long status,
 enum plan_result reply_result(const struct reply *r);
 /* The same of a JSON patch, whose test of the version may have failed. */
 enum plan_result reply_patch_result(const struct reply *r);
+
+/* For the figures: what came, and an error by its kind. */
+void reply_count(const struct reply *r, uint64_t bytes, struct metrics *m);
 
 /* What was asked for: "patch" and "services", in the words of RBAC. */
 struct reply_about {

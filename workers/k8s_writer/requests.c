@@ -8,30 +8,12 @@
 /* An object as it is then, with what others put into it. */
 #define WRITE_BODY_MAX LIMIT_POD
 
-/* For the figures; PLAN_DONE counts nothing. */
-static const enum metric error_metrics[PLAN_RESULTS] = {
-	[PLAN_GONE] = M_K8S_ERR_HTTP,
-	[PLAN_CONFLICT] = M_K8S_ERR_CONFLICT,
-	[PLAN_LOST] = M_K8S_ERR_CONNECT,
-	[PLAN_BUSY] = M_K8S_ERR_HTTP,
-	[PLAN_REFUSED] = M_K8S_ERR_HTTP,
-	[PLAN_DENIED] = M_K8S_ERR_DENIED,
-	[PLAN_BROKEN] = M_K8S_ERR_HTTP,
-};
-
 void
 take_reply(struct writer *w, struct reply *r, const struct http_response *from)
 {
-	enum plan_result res;
-
 	reply_read(r, from->error, from->status, from->retry_after_ms,
 	    from->body, from->body_len);
-	res = reply_result(r);
-	metric_add(w->conf.metrics, M_K8S_BYTES, from->bytes);
-	if (res == PLAN_DONE)
-		return;
-	metric_inc(w->conf.metrics, error_metrics[res]);
-	metric_inc(w->conf.metrics, M_K8S_ERRORS);
+	reply_count(r, from->bytes, w->conf.metrics);
 }
 
 struct http_request *
