@@ -104,12 +104,13 @@
 
 /*
  * Sidecars: connections (one each, and twice that while they are made anew),
- * calls that wait at once, streams of a connection, connections from one
- * address; a message (three names), its headers; how long a connection may
- * say nothing while it has no call.
+ * calls that wait at once, all and from one address, streams of a connection,
+ * connections from one address; a message (three names), its headers; how long
+ * a connection may be there while it has no call.
  */
 #define LIMIT_GRPC_CONNECTIONS 512
 #define LIMIT_GRPC_CALLS       1024
+#define LIMIT_GRPC_CALLS_EACH  256
 #define LIMIT_GRPC_STREAMS     128
 #define LIMIT_GRPC_PER_ADDRESS 128
 #define LIMIT_GRPC_MESSAGE     4096
