@@ -750,6 +750,7 @@ sandbox_of(const struct options *o)
 	struct sandbox sb = {
 		.role = o->role,
 		.dns = o->role == ROLE_KUBELET_READER,
+		.standalone = o->role == ROLE_SIDECAR,
 		.strict = true,
 		.chroot_dir = o->chroot_dir,
 		.uid = WORKER_ID,

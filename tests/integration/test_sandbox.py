@@ -29,6 +29,9 @@ NOBODY = 65534
 
 CLIENTS = ("kubelet-reader", "consul-writer", "consul-reader", "k8s-writer")
 WORKERS = (*CLIENTS, "http", "kubeconfig")
+# No worker: on its own, in a pod.
+SIDECAR = "katalog-sidecar"
+CONFINED = (*WORKERS, SIDECAR)
 SUPERVISOR = "katalogd"
 X86_64 = os.uname().machine == "x86_64"
 
@@ -156,6 +159,8 @@ ROLES_OWN = {
         "udp-send": KILLED,
         **dict.fromkeys(SOCKETS, EACCES),
     },
+    # It answers the kubelet.
+    SIDECAR: {**CLIENTS_ONLY, "accept": OK, "udp-send": KILLED},
     "kubeconfig": {
         "accept": KILLED,
         "connect": KILLED,
@@ -370,13 +375,13 @@ class Probe:
 
 
 @pytest.mark.parametrize("caller", CALLERS)
-@pytest.mark.parametrize("role", WORKERS)
+@pytest.mark.parametrize("role", CONFINED)
 def test_worker_does_its_work(role, caller, place, ports):
     Probe(place, caller, role, ports, "-s").check(dict.fromkeys(NEEDED, OK))
 
 
 @pytest.mark.parametrize("caller", CALLERS)
-@pytest.mark.parametrize("role", WORKERS)
+@pytest.mark.parametrize("role", CONFINED)
 def test_worker_can_nothing_else(role, caller, place, ports, sanitized):
     expected = FORBIDDEN | ROLES_OWN[role]
     if not sanitized:
@@ -384,7 +389,7 @@ def test_worker_can_nothing_else(role, caller, place, ports, sanitized):
     Probe(place, caller, role, ports, "-s").check(expected)
 
 
-@pytest.mark.parametrize("role", WORKERS)
+@pytest.mark.parametrize("role", CONFINED)
 def test_worker_does_not_rely_on_the_supervisors_filter(role, place, ports):
     probe = Probe(place, CALLERS[-1], role, ports)
     probe.check(FORBIDDEN | ROLES_OWN[role])
@@ -415,6 +420,8 @@ def test_layers_are_told(caller, place, ports):
     for role in WORKERS:
         told = Probe(place, caller, role, ports).layers()
         assert told - {SANITIZER_LAYER} == expected
+    told = Probe(place, caller, SIDECAR, ports).layers()
+    assert told - {SANITIZER_LAYER} == LAYERS
     told = Probe(place, caller, SUPERVISOR, ports).layers()
     assert told - {SANITIZER_LAYER} == SUPERVISOR_LAYERS
 
