@@ -8,8 +8,8 @@ import pytest
 from harness import pods as P
 from harness.catalog import TAG, Instance, instances
 from harness.daemon import BUILD, run
-from harness.space import ACCOUNT
-from harness.waiting import await_for, free_port
+from harness.space import ACCOUNT, manifest
+from harness.waiting import await_for, free_port, holds_for
 
 DOMAIN = "example.org"
 WEB = Instance("web", address="10.64.0.1", tags=(TAG, "internal"))
@@ -356,12 +356,62 @@ def test_routes_when_their_crd_appears(
     catalog.put(WEB)
     daemon = sync(consul, space, domain_suffix=DOMAIN)
     assert space.has(WEB)
-    said = daemon.log_lines("(?i)httproute")
-    assert len(said) == 1
     without_routes.add_routes()
     await_for(space.routes, 30, "the route")
-    # It goes again, and comes again.
+    assert len(daemon.log_lines(NO_ROUTES)) == 1
+    assert len(daemon.log_lines("watch customresourcedefinitions")) == 1
+    # It goes again.
     without_routes.remove_routes()
-    daemon.await_log("(?i)httproute", 30)
+    await_for(lambda: len(daemon.log_lines(NO_ROUTES)) == 2, 30)
     flipped = catalog.set_status(WEB, "critical")
     space.await_has(flipped)
+
+
+NO_ROUTES = "has no httproutes"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+
+
+@pytest.fixture
+def hears_of_routes(space):
+    """Its account has what contrib has for that, too."""
+    made = []
+    for item in manifest(space.cluster, "rbac-to-k8s-routes.yaml"):
+        path = f"{RBAC}/{item['kind'].lower()}s"
+        for subject in item.get("subjects", []):
+            subject["namespace"] = space.name
+        space.cluster.request("POST", path, item)
+        made.append(f"{path}/{item['metadata']['name']}")
+    yield
+    for path in made:
+        space.cluster.request("DELETE", path)
+
+
+def test_routes_are_not_asked_for(
+    without_routes, hears_of_routes, sync, space, catalog, consul
+):
+    """We hear of their CRD, whenever it comes and goes."""
+    catalog.put(WEB)
+    daemon = sync(consul, space, domain_suffix=DOMAIN)
+    # It is sure of that after a moment.
+    holds_for(lambda: not space.routes(), 3)
+    for times in (2, 3):
+        mark = space.cluster.mark()
+        holds_for(lambda: not space.routes(), 5)
+        assert asked_for_routes(space, mark) == []
+        without_routes.add_routes()
+        await_for(space.routes, 5, "the route")
+        without_routes.remove_routes()
+        await_for(lambda n=times: len(daemon.log_lines(NO_ROUTES)) == n, 10)
+        holds_for(lambda: not space.routes(), 3)
+        assert len(asked_for_routes(space, mark)) < 30
+    assert space.deletions() == []
+    assert daemon.log_lines("watch customresourcedefinitions") == []
+    assert daemon.is_ready
+
+
+def asked_for_routes(space, since):
+    return [
+        r
+        for r in space.cluster.audited(since, user=space.user)
+        if r.resource == "httproutes" or "httproutes" in r.resource
+    ]

@@ -364,16 +364,44 @@ START_TEST(what_the_cluster_does_not_have)
 	setup();
 	does(WATCH_LIST);
 	ck_assert_int_eq(watch_end(&w, 404, 0, now), WATCH_ABSENT);
-	waits(WATCH_ABSENT_MS, WATCH_ABSENT_MS);
-	does(WATCH_LIST);
-	ck_assert_int_eq(watch_end(&w, 404, 0, now), WATCH_NO_NEWS);
-	waits(WATCH_ABSENT_MS, WATCH_ABSENT_MS);
+	for (uint64_t ms = WATCH_ABSENT_MS; ms < RELIST; ms *= 2) {
+		waits(ms, ms);
+		does(WATCH_LIST);
+		ck_assert_int_eq(watch_end(&w, 404, 0, now), WATCH_NO_NEWS);
+	}
+	waits(RELIST, RELIST);
 	watching();
 	/* And gone again. */
 	watch_end(&w, 404, 0, now);
 	waits(100, 200);
 	does(WATCH_LIST);
 	ck_assert_int_eq(watch_end(&w, 404, 0, now), WATCH_ABSENT);
+}
+END_TEST
+
+/* Somebody says when it is there: it is not asked for, or at once. */
+START_TEST(what_somebody_tells_of)
+{
+	setup();
+	does(WATCH_LIST);
+	watch_end(&w, 404, 0, now);
+	watch_told(&w, true);
+	ck_assert_uint_eq(watch_due(&w, now), now + RELIST);
+	watch_told(&w, false);
+	ck_assert_uint_eq(watch_due(&w, now), now + WATCH_ABSENT_MS);
+	watch_told(&w, true);
+	now += 5000;
+	watch_hint(&w, now);
+	does(WATCH_LIST);
+	/* Not yet served: it is asked for soon again. */
+	watch_told(&w, false);
+	watch_end(&w, 404, 0, now);
+	waits(WATCH_ABSENT_MS, WATCH_ABSENT_MS);
+	watching();
+	/* To one that is there it is no matter. */
+	watch_hint(&w, now);
+	watch_told(&w, true);
+	does(WATCH_NOTHING);
 }
 END_TEST
 
@@ -469,6 +497,7 @@ main(void)
 	tcase_add_test(t, it_waits_as_told);
 	tcase_add_test(t, a_retry_waits_no_longer);
 	tcase_add_test(t, what_the_cluster_does_not_have);
+	tcase_add_test(t, what_somebody_tells_of);
 	tcase_add_test(t, a_silent_watch_is_dead);
 	tcase_add_test(t, lists_are_made_anew);
 	tcase_add_test(t, a_list_is_asked_for);

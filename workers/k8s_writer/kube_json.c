@@ -748,6 +748,21 @@ kube_json_event(const struct object_conf *conf, enum kube_kind kind,
 	return why;
 }
 
+const char *
+kube_json_event_type(const char *line, size_t len, enum kube_event_type *type)
+{
+	struct json_object *o = in_parse(line, len);
+	const char *why = "not a JSON object";
+	bool bad = false;
+
+	if (o != NULL && event_type_in(in_text(o, "type", &bad), type))
+		why = NULL;
+	else if (o != NULL)
+		why = "an event without a known type";
+	json_object_put(o);
+	return why;
+}
+
 void
 kube_event_clear(struct kube_event *e)
 {

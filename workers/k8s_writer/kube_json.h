@@ -83,6 +83,9 @@ struct kube_event {
 const char *kube_json_event(const struct object_conf *conf, enum kube_kind kind,
     const char *line, size_t len, struct kube_event *out);
 void kube_event_clear(struct kube_event *e);
+/* Of an event of any kind nothing but its type. */
+const char *kube_json_event_type(const char *line, size_t len,
+    enum kube_event_type *type);
 
 /* A Lease, with bounded copies of what is in it. */
 #define KUBE_TEXT 256

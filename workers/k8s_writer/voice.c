@@ -78,6 +78,20 @@ say_absent(struct writer *w, enum kube_kind kind)
 }
 
 void
+say_unheard(struct writer *w, const struct reply *r)
+{
+	struct reply_about about = { .verb = "watch",
+		.resource = "customresourcedefinitions",
+		.namespace = "" };
+	char why[LIMIT_TEXT];
+
+	reply_text(r, &about, why);
+	log_info("kubernetes at %s: watch customresourcedefinitions: %s; a CRD "
+		 "that is made is seen within resync-interval",
+	    w->conf.server, why);
+}
+
+void
 say_leads(struct writer *w, bool leads)
 {
 	const struct writer_conf *c = &w->conf;

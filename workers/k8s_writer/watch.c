@@ -176,6 +176,7 @@ list_done(struct watch *w, const char *version, uint64_t now)
 {
 	w->in_list = false;
 	w->absent = false;
+	w->absences = 0;
 	w->failures = 0;
 	w->listed_at = now;
 	strlcpy(w->version, version, sizeof(w->version));
@@ -229,6 +230,18 @@ watch_event(struct watch *w, const struct kube_event *e, uint64_t now)
 	return WATCH_NO_NEWS;
 }
 
+static uint64_t
+absent_ms(const struct watch *w)
+{
+	uint64_t ms = WATCH_ABSENT_MS;
+
+	if (w->told)
+		return w->relist_ms;
+	for (unsigned i = 1; i < w->absences && ms < w->relist_ms; i++)
+		ms *= 2;
+	return ms < w->relist_ms ? ms : w->relist_ms;
+}
+
 static enum watch_news
 list_failed(struct watch *w, long status, uint64_t retry_after_ms, uint64_t now)
 {
@@ -240,7 +253,8 @@ list_failed(struct watch *w, long status, uint64_t retry_after_ms, uint64_t now)
 		return WATCH_ERROR;
 	}
 	w->absent = true;
-	w->next_at = now + WATCH_ABSENT_MS;
+	w->absences++;
+	w->next_at = now + absent_ms(w);
 	return news ? WATCH_ABSENT : WATCH_NO_NEWS;
 }
 
@@ -276,6 +290,24 @@ watch_end(struct watch *w, long status, uint64_t retry_after_ms, uint64_t now)
 	if (was == WATCH_NOTHING)
 		return WATCH_NO_NEWS;
 	return watch_failed(w, status, retry_after_ms, now);
+}
+
+void
+watch_told(struct watch *w, bool told)
+{
+	bool was = w->told;
+
+	w->told = told;
+	if (was != told && w->absent && w->under_way == WATCH_NOTHING)
+		w->next_at = w->begun_at + absent_ms(w);
+}
+
+void
+watch_hint(struct watch *w, uint64_t now)
+{
+	w->absences = 0;
+	if (w->absent && w->under_way == WATCH_NOTHING)
+		w->next_at = now;
 }
 
 void

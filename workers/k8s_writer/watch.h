@@ -29,8 +29,11 @@
 #define WATCH_LINE LIMIT_POD
 /* A page of a list. */
 #define WATCH_PAGE_BYTES (64 * 1024 * 1024)
-/* What the cluster does not have (a CRD) is asked for so often. */
-#define WATCH_ABSENT_MS 10000
+/*
+ * What the cluster does not have (a CRD) is asked for again after that, then
+ * after twice as long, and so on up to the time between two lists.
+ */
+#define WATCH_ABSENT_MS 1000
 
 enum watch_do {
 	WATCH_NOTHING, /* until watch_due() or an answer */
@@ -58,6 +61,8 @@ struct watch {
 	char next[4097]; /* token of the list's next page */
 	bool in_list; /* its first page was read, others are to come */
 	bool absent;
+	bool told; /* see watch_told() */
+	unsigned absences; /* in a row */
 	bool relist_asked;
 	uint64_t next_at;
 	uint64_t begun_at; /* what is under way */
@@ -97,6 +102,13 @@ enum watch_news watch_event(struct watch *w, const struct kube_event *e,
 #define WATCH_UNREADABLE (-1)
 enum watch_news watch_end(struct watch *w, long status, uint64_t retry_after_ms,
     uint64_t now);
+
+/*
+ * told: somebody will call watch_hint() when the kind may be there, see
+ * crd.h. Until then it need not be asked for more often than lists are made.
+ */
+void watch_told(struct watch *w, bool told);
+void watch_hint(struct watch *w, uint64_t now);
 
 /* What is known may be wrong: lists again at once. */
 void watch_relist(struct watch *w);

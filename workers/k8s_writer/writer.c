@@ -51,6 +51,7 @@ next_due(struct writer *w, uint64_t now)
 	at = least(at, w->settle_at);
 	for (int i = 0; i < KUBE_KINDS; i++)
 		at = least(at, follower_due(&w->followers[i], now));
+	at = least(at, herald_due(&w->herald, now));
 	if (w->leader.led && w->nwrites < w->conf.concurrency)
 		at = least(at, plan_due(w->plan, now));
 	return at;
@@ -69,6 +70,7 @@ cancel_reads(struct writer *w)
 {
 	for (int i = 0; i < KUBE_KINDS; i++)
 		follower_cancel(&w->followers[i]);
+	herald_cancel(&w->herald);
 }
 
 static void
@@ -120,6 +122,7 @@ pump(struct writer *w)
 	leader_start(w, now);
 	for (int i = 0; i < KUBE_KINDS; i++)
 		follower_start(&w->followers[i], now);
+	herald_start(&w->herald, now);
 	start_writes(w, now);
 	pass_end(w, now);
 	tell(w, now);
@@ -274,6 +277,7 @@ writer_new(const struct writer_conf *conf)
 	make_plan(w);
 	for (int i = 0; i < KUBE_KINDS; i++)
 		follower_init(&w->followers[i], w, (enum kube_kind)i);
+	herald_init(&w->herald, w);
 	leader_init(&w->leader, w);
 	w->timer = evtimer_new(conf->base, on_timer, w);
 	w->stop_timer = evtimer_new(conf->base, on_stop_timer, w);
@@ -313,6 +317,7 @@ writer_retry(struct writer *w)
 	for (int i = 0; i < KUBE_KINDS; i++)
 		if (w->followers[i].request == NULL)
 			watch_retry(&w->followers[i].watch, now);
+	crd_retry(&w->herald.crd, now);
 	kick(w);
 }
 

@@ -16,8 +16,8 @@
 #include "workers/http_client.h"
 #include "workers/k8s_writer/objects.h"
 
-/* Requests besides the writes: a list or watch of each kind, the Lease. */
-#define WRITER_OTHERS (KUBE_KINDS + 1)
+/* Besides the writes: a list or watch of each kind, the Lease, a CRD. */
+#define WRITER_OTHERS (KUBE_KINDS + 2)
 
 struct writer;
 

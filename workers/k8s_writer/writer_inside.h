@@ -1,7 +1,7 @@
 /*
  * The inside of writer.h: writer.c has the loop, follower.c the lists and
- * watches, leader.c the Lease, requests.c the writes, voice.c what is said and
- * counted.
+ * watches, herald.c the CRD that is waited for, leader.c the Lease, requests.c
+ * the writes, voice.c what is said and counted.
  */
 #ifndef WRITER_INSIDE_H
 #define WRITER_INSIDE_H
@@ -9,6 +9,7 @@
 #include <bsd/sys/queue.h>
 
 #include "common/log.h"
+#include "workers/k8s_writer/crd.h"
 #include "workers/k8s_writer/desire.h"
 #include "workers/k8s_writer/lease.h"
 #include "workers/k8s_writer/lines.h"
@@ -39,6 +40,16 @@ struct follower {
 	bool watch_failed; /* the last one; that a list goes well is no cure */
 };
 
+/* Hears of the CRD that HTTPRoutes need, while the cluster has none. */
+struct herald {
+	struct writer *w;
+	struct crd crd;
+	struct lines lines;
+	struct http_request *request; /* NULL: none under way */
+	bool stopped; /* by an event that could not be read */
+	bool said_refused;
+};
+
 struct leader {
 	struct lease lease;
 	struct http_request *request;
@@ -64,6 +75,7 @@ struct writer {
 	struct plan *plan;
 	struct desire *desire;
 	struct follower followers[KUBE_KINDS];
+	struct herald herald;
 	struct leader leader;
 	struct event *timer; /* pump() */
 	struct event *stop_timer;
@@ -101,6 +113,15 @@ void follower_start(struct follower *f, uint64_t now);
 uint64_t follower_due(const struct follower *f, uint64_t now);
 void follower_cancel(struct follower *f);
 
+/* ---- herald.c ---- */
+
+void herald_init(struct herald *h, struct writer *w);
+/* After followers were started: it is they who find that it is lacking. */
+void herald_start(struct herald *h, uint64_t now);
+/* When herald_start() has something to do without an event. */
+uint64_t herald_due(const struct herald *h, uint64_t now);
+void herald_cancel(struct herald *h);
+
 /* ---- leader.c ---- */
 
 void leader_init(struct leader *l, struct writer *w);
@@ -128,6 +149,8 @@ void say_broken(struct writer *w, unsigned whose, const char *verb,
     const char *resource, const char *why);
 void say_no_trouble(struct writer *w, unsigned whose);
 void say_absent(struct writer *w, enum kube_kind kind);
+/* Why nobody tells us when it is there. */
+void say_unheard(struct writer *w, const struct reply *r);
 void say_leads(struct writer *w, bool leads);
 /* The end of a write; news: it failed otherwise than last time. */
 void say_written(struct writer *w, const struct write *wr);
