@@ -99,7 +99,6 @@
 #define LIMIT_HTTP_HEADERS     8192
 #define LIMIT_HTTP_BODY        4096
 #define LIMIT_HTTP_CONNECTIONS 128
-#define LIMIT_HTTP_OTHER_FDS   32
 #define LIMIT_HTTP_IDLE_S      30
 
 /*
@@ -116,6 +115,14 @@
 #define LIMIT_GRPC_MESSAGE     4096
 #define LIMIT_GRPC_HEADERS     8192
 #define LIMIT_GRPC_IDLE_S      300
+
+/*
+ * The http worker's descriptors. The others are links, listeners, clients of
+ * the Unix socket, and those whose connection was just ended.
+ */
+#define LIMIT_HTTP_OTHER_FDS 128
+#define LIMIT_HTTP_FDS \
+	(LIMIT_HTTP_CONNECTIONS + LIMIT_GRPC_CONNECTIONS + LIMIT_HTTP_OTHER_FDS)
 
 /*
  * A sidecar's descriptors, and how many of them may be clients of its /ready:

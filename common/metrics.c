@@ -39,6 +39,15 @@ static const char cluster_errors[] = "katalogd_k8s_errors_total";
 static const char cluster_requests[] = "katalogd_k8s_requests_total";
 static const char cluster_objects[] = "katalogd_k8s_objects";
 
+#define SERVER ROLE_HTTP
+
+static const char sidecar_connections[] = "katalogd_sidecar_connections_total";
+static const char sidecar_ended[] = "katalogd_sidecar_calls_ended_total";
+
+#define ENDED(n, code, help) \
+	[M_SIDECAR_ENDED + (n)] = { sidecar_ended, "code=\"" code "\"", help, \
+		METRIC_COUNTER, SERVER }
+
 static const struct metric_def table[METRIC_MAX] = {
 	[M_KUBELET_SYNC_OK] = { kubelet_count, "status=\"success\"",
 	    "Reads of the pod list.", METRIC_COUNTER, READER },
@@ -202,6 +211,35 @@ static const struct metric_def table[METRIC_MAX] = {
 	[M_K8S_LEADER] = { "katalogd_k8s_leader", NULL,
 	    "1 while this copy is the one that writes.", METRIC_GAUGE,
 	    CLUSTER },
+	[M_SIDECAR_CONNECTIONS] = { "katalogd_sidecar_connections", NULL,
+	    "Sidecars that are connected.", METRIC_GAUGE, SERVER },
+	[M_SIDECAR_ACCEPTED] = { sidecar_connections, "result=\"accepted\"",
+	    "Connections of sidecars; broken were no HTTP/2.", METRIC_COUNTER,
+	    SERVER },
+	[M_SIDECAR_REFUSED] = { sidecar_connections, "result=\"refused\"", NULL,
+	    METRIC_COUNTER, SERVER },
+	[M_SIDECAR_BROKEN] = { sidecar_connections, "result=\"broken\"", NULL,
+	    METRIC_COUNTER, SERVER },
+	[M_SIDECAR_CALLS] = { "katalogd_sidecar_calls", NULL,
+	    "Calls of sidecars that wait for their end.", METRIC_GAUGE,
+	    SERVER },
+	ENDED(0, "OK", "Calls of sidecars that ended, by gRPC's code."),
+	ENDED(1, "CANCELLED", NULL),
+	ENDED(2, "UNKNOWN", NULL),
+	ENDED(3, "INVALID_ARGUMENT", NULL),
+	ENDED(4, "DEADLINE_EXCEEDED", NULL),
+	ENDED(5, "NOT_FOUND", NULL),
+	ENDED(6, "ALREADY_EXISTS", NULL),
+	ENDED(7, "PERMISSION_DENIED", NULL),
+	ENDED(8, "RESOURCE_EXHAUSTED", NULL),
+	ENDED(9, "FAILED_PRECONDITION", NULL),
+	ENDED(10, "ABORTED", NULL),
+	ENDED(11, "OUT_OF_RANGE", NULL),
+	ENDED(12, "UNIMPLEMENTED", NULL),
+	ENDED(13, "INTERNAL", NULL),
+	ENDED(14, "UNAVAILABLE", NULL),
+	ENDED(15, "DATA_LOSS", NULL),
+	ENDED(16, "UNAUTHENTICATED", NULL),
 };
 
 const struct metric_def *

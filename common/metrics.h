@@ -101,6 +101,15 @@ enum metric {
 	M_K8S_FOREIGN, /* that somebody else has under a wanted name */
 	M_K8S_COLLISIONS, /* katalogd_k8s_name_collisions */
 	M_K8S_LEADER, /* katalogd_k8s_leader */
+	/* http's */
+	M_SIDECAR_CONNECTIONS, /* katalogd_sidecar_connections: now */
+	M_SIDECAR_ACCEPTED, /* katalogd_sidecar_connections_total{result=} */
+	M_SIDECAR_REFUSED, /* for want of room */
+	M_SIDECAR_BROKEN, /* it was no HTTP/2 */
+	M_SIDECAR_CALLS, /* katalogd_sidecar_calls: that wait */
+	/* katalogd_sidecar_calls_ended_total{code=}: gRPC's codes, in order */
+	M_SIDECAR_ENDED,
+	M_SIDECAR_ENDED_LAST = M_SIDECAR_ENDED + 16,
 	METRIC_MAX
 };
 

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/pod.h"
 #include "common/sandbox.h"
+#include "common/service.h"
 #include "workers/http/model.h"
 #include "workers/http/prometheus.h"
 #include "workers/http/status.h"
@@ -101,6 +103,8 @@ tell(struct model *m, const struct told *t, uint64_t now_ms)
 
 static const struct told reader_ok = { ROLE_KUBELET_READER, WORKER_READY,
 	HEALTH_OK, 1, "fine" };
+static const struct told http_ok = { ROLE_HTTP, WORKER_READY, HEALTH_OK, 1,
+	"serving" };
 static const struct told reader_bad = { ROLE_KUBELET_READER, WORKER_READY,
 	HEALTH_DEGRADED, 0, "kubelet: connection refused" };
 static const struct told writer_ok = { ROLE_CONSUL_WRITER, WORKER_READY,
@@ -261,6 +265,127 @@ START_TEST(renders_the_status)
 }
 END_TEST
 
+/* ---- pods and sidecars ---- */
+
+static const struct pod_report pods[] = {
+	{ "shop", "web-1", "u-1", POD_SIDECAR_REGISTERED, true, true, "" },
+	{ "shop", "web-2", "u-2", POD_SIDECAR_WAITING, false, false,
+	    "waiting for the \"sync\" sidecar" },
+};
+
+static const char *
+text_at(struct json_object *o, const char *name)
+{
+	return json_object_get_string(json_object_object_get(o, name));
+}
+
+static bool
+any_put(const struct set_entry *e, void *arg)
+{
+	(void)e;
+	(void)arg;
+	return true;
+}
+
+static const struct replica_ops any_ops = { .put = any_put };
+
+static void
+hear(struct replica *r, enum msg_type type, uint64_t generation,
+    struct tlv_writer *w)
+{
+	struct msg m = { .type = type,
+		.generation = generation,
+		.body = w->buf,
+		.len = w->len,
+		.fd = -1 };
+
+	ck_assert_ptr_null(
+	    proto_check_msg(&m, false, ROLE_CONSUL_WRITER, ROLE_HTTP));
+	ck_assert(replica_message(r, &m));
+	w->len = 0;
+}
+
+static void
+put_report(struct tlv_writer *w, const void *key, size_t key_len,
+    const void *val, size_t len)
+{
+	tlv_put(w, TAG_KEY, key, key_len);
+	tlv_put(w, TAG_VALUE, val, len);
+}
+
+/* Pods, and a service of one of them, as consul-writer tells of them. */
+static struct replica *
+reports(void)
+{
+	static const struct service_report service = {
+		"katalog-sync_web_shop_web-1", "web", "shop", "web-1",
+		"passing", "passing", ""
+	};
+	struct replica *r = replica_new(&any_ops, NULL);
+	uint8_t body[8192], val[4096];
+	struct tlv_writer w;
+	char key[LIMIT_SET_KEY];
+
+	replica_attach(r, NULL);
+	tlv_writer_init(&w, body, sizeof(body));
+	tlv_put_u64(&w, TAG_EPOCH, 1);
+	hear(r, MSG_SNAP_BEGIN, 1, &w);
+	for (size_t i = 0; i < COUNT(pods); i++) {
+		put_report(&w, key, pod_key("shop", pods[i].name, key), val,
+		    pod_report_encode(&pods[i], val, sizeof(val)));
+		hear(r, MSG_PUT, 1, &w);
+	}
+	put_report(&w, service.id, strlen(service.id), val,
+	    service_report_encode(&service, val, sizeof(val)));
+	hear(r, MSG_PUT, 1, &w);
+	tlv_put_u64(&w, TAG_EPOCH, 1);
+	tlv_put_u32(&w, TAG_COUNT, COUNT(pods) + 1);
+	hear(r, MSG_SNAP_END, 1, &w);
+	return r;
+}
+
+START_TEST(renders_pods_and_sidecars)
+{
+	struct model m = { .services = reports(),
+		.objects = replica_new(&no_ops, NULL) };
+	struct metrics *ms = &m.metrics[ROLE_HTTP];
+	struct json_object *o, *list, *pod;
+	char *text;
+
+	metric_set(ms, M_SIDECAR_CONNECTIONS, 2);
+	metric_set(ms, M_SIDECAR_ENDED, 3);
+	metric_set(ms, M_SIDECAR_ENDED_LAST, 4);
+	text = rendered(status_render, &m, 0);
+	o = json_tokener_parse(text);
+	ck_assert_msg(o != NULL, "%s", text);
+	list = json_object_object_get(o, "pods");
+	ck_assert_uint_eq(json_object_array_length(list), COUNT(pods));
+	for (size_t i = 0; i < COUNT(pods); i++) {
+		pod = json_object_array_get_idx(list, i);
+		ck_assert_str_eq(text_at(pod, "namespace"), "shop");
+		ck_assert_str_eq(text_at(pod, "pod"), pods[i].name);
+		ck_assert_str_eq(text_at(pod, "uid"), pods[i].uid);
+		ck_assert_str_eq(text_at(pod, "sidecar"),
+		    pod_sidecar_name(pods[i].sidecar));
+		ck_assert_str_eq(text_at(pod, "gated"),
+		    pods[i].gated ? "true" : "false");
+		ck_assert_str_eq(text_at(pod, "synced"),
+		    pods[i].synced ? "true" : "false");
+		ck_assert_str_eq(text_at(pod, "text"), pods[i].text);
+	}
+	list = json_object_object_get(o, "services");
+	ck_assert_uint_eq(json_object_array_length(list), 1);
+	ck_assert_str_eq(text_at(o, "rpc"),
+	    "{ \"connections\": 2, \"accepted\": 0, \"refused\": 0, "
+	    "\"broken\": 0, \"calls\": 0, "
+	    "\"ended\": { \"OK\": 3, \"UNAUTHENTICATED\": 4 } }");
+	json_object_put(o);
+	free(text);
+	replica_free(m.services);
+	replica_free(m.objects);
+}
+END_TEST
+
 static const char *const lines[] = {
 	"\nkatalogd_synced 0\n",
 	"\nkatalogd_worker_restarts_total{worker=\"kubelet-reader\"} 3\n",
@@ -272,6 +397,9 @@ static const char *const lines[] = {
 	"\nkatalogd_kubelet_request_seconds_bucket{le=\"0.05\"} 0\n"
 	"katalogd_kubelet_request_seconds_bucket{le=\"0.1\"} 1\n",
 	"\nkatalogd_kubelet_request_seconds_bucket{le=\"+Inf\"} 1\n",
+	"\n# TYPE katalogd_sidecar_calls_ended_total counter\n"
+	"katalogd_sidecar_calls_ended_total{code=\"OK\"} 7\n"
+	"katalogd_sidecar_calls_ended_total{code=\"CANCELLED\"} 0\n",
 };
 
 START_TEST(renders_the_figures)
@@ -282,6 +410,8 @@ START_TEST(renders_the_figures)
 	char *text;
 
 	ck_assert(tell(&m, &reader_ok, 1000));
+	ck_assert(tell(&m, &http_ok, 1000));
+	metric_set(&m.metrics[ROLE_HTTP], M_SIDECAR_ENDED, 7);
 	metric_add(ms, M_KUBELET_SYNC_OK, 2);
 	metric_observe_ms(ms, M_KUBELET_SYNC_S_OK, 250);
 	metric_observe_ms(ms, M_KUBELET_LATENCY, 51);
@@ -311,6 +441,7 @@ main(void)
 	tcase_add_test(t, unhealthy_when_a_worker_stays_away);
 	tcase_add_test(t, the_supervisor_is_no_worker);
 	tcase_add_test(t, renders_the_status);
+	tcase_add_test(t, renders_pods_and_sidecars);
 	tcase_add_test(t, renders_the_figures);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);

@@ -1,6 +1,6 @@
 /*
- * The http worker: health, metrics and status. It listens on sockets that it
- * is given, can open no connection and holds no secret.
+ * The http worker: health, metrics, status, and sidecars' RPC. It listens on
+ * sockets that it is given, can open no connection and holds no secret.
  */
 #include <stdlib.h>
 
@@ -9,7 +9,10 @@
 #include "common/backend.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/pod.h"
 #include "common/service.h"
+#include "workers/http/remember.h"
+#include "workers/http/rpc.h"
 #include "workers/http/server.h"
 #include "workers/worker.h"
 
@@ -17,6 +20,7 @@ struct http {
 	struct worker *w;
 	struct model model;
 	struct server *server;
+	struct rpc *rpc;
 	role_mask asked; /* whose STATS are awaited */
 };
 
@@ -38,6 +42,22 @@ ask_stats(void *arg)
 			h->asked |= ROLE_BIT(counted[i]);
 	}
 	return h->asked != 0;
+}
+
+static void
+refresh(void *arg)
+{
+	struct http *h = arg;
+
+	rpc_count(h->rpc, &h->model.metrics[ROLE_HTTP]);
+}
+
+static bool
+spared(int fd, void *arg)
+{
+	const struct http *h = arg;
+
+	return rpc_owns(h->rpc, fd);
 }
 
 static void
@@ -71,6 +91,8 @@ on_message(struct worker *w, enum role peer, const struct msg *m)
 {
 	struct http *h = w->ctx;
 
+	if (m->type == MSG_ANSWER)
+		return rpc_message(h->rpc, m);
 	if (m->type != MSG_STATS)
 		return on_reports(h, peer, m);
 	if (!metrics_decode(m->body, m->len, peer, &h->model.metrics[peer]))
@@ -79,12 +101,23 @@ on_message(struct worker *w, enum role peer, const struct msg *m)
 	return true;
 }
 
+/* What is remembered is what the last one told: before this one tells. */
+static void
+on_consul_writer(struct http *h, struct channel *ch)
+{
+	if (ch != NULL)
+		remember(ch, h->model.services);
+	rpc_link(h->rpc, ch);
+}
+
 static void
 on_link(struct worker *w, enum role peer, struct channel *ch)
 {
 	struct http *h = w->ctx;
 	struct replica *reports = reports_of(h, peer);
 
+	if (peer == ROLE_CONSUL_WRITER)
+		on_consul_writer(h, ch);
 	if (reports != NULL)
 		replica_attach(reports, ch);
 	/* Its last figures stand until it is back. */
@@ -105,18 +138,24 @@ on_listen(struct worker *w, enum listen_id id, int fd)
 {
 	struct http *h = w->ctx;
 
-	(void)id;
-	server_listen(h->server, fd);
+	if (id == LISTEN_SIDECAR)
+		rpc_listen(h->rpc, fd);
+	else
+		server_listen(h->server, fd);
 }
 
 /* They are only shown: a report that makes no sense costs itself. */
 static bool
 on_report(const struct set_entry *e, void *arg)
 {
-	struct service_report *r;
+	void *r;
 
 	(void)arg;
-	r = service_report_decode(e->key, e->key_len, e->val, e->val_len);
+	if (pod_key_is(e->key, e->key_len))
+		r = pod_report_decode(e->key, e->key_len, e->val, e->val_len);
+	else
+		r = service_report_decode(e->key, e->key_len, e->val,
+		    e->val_len);
 	free(r);
 	return r != NULL;
 }
@@ -152,14 +191,17 @@ preload(struct worker *w, struct sandbox *sb)
 	struct server_conf conf = { .base = w->base,
 		.model = &h->model,
 		.ask_stats = ask_stats,
+		.refresh = refresh,
+		.spared = spared,
 		.arg = h };
 
 	h->w = w;
 	h->model.services = replica_new(&services, h);
 	h->model.objects = replica_new(&objects, h);
 	h->server = server_new(&conf);
+	h->rpc = rpc_new(w->base, &h->model);
 	w->ctx = h;
-	sb->nofile = LIMIT_HTTP_CONNECTIONS + LIMIT_HTTP_OTHER_FDS;
+	sb->nofile = LIMIT_HTTP_FDS;
 	sb->as_bytes = (size_t)512 * 1024 * 1024;
 }
 

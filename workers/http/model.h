@@ -1,7 +1,7 @@
 /*
  * What the http worker knows, and nothing else: how the workers are (from the
- * supervisor), their figures (asked for when scraped), and what the writers
- * report of each service and object.
+ * supervisor), their figures (asked for when scraped) and its own, and what
+ * the writers report of each pod, service and object.
  */
 #ifndef MODEL_H
 #define MODEL_H
@@ -30,7 +30,8 @@ struct worker_info {
 struct model {
 	struct worker_info workers[ROLE_MAX];
 	struct metrics metrics[ROLE_MAX];
-	struct replica *services; /* of struct service_report */
+	/* Of struct pod_report and struct service_report, by their keys. */
+	struct replica *services;
 	struct replica *objects; /* of struct object_report */
 	role_mask synced; /* who had a first full sync; never taken back */
 };
@@ -41,7 +42,7 @@ struct model {
 /* Takes a WORKER message in. False: it makes no sense. */
 bool model_worker(struct model *m, const struct msg *msg, uint64_t now_ms);
 
-/* The writers that run have each done their first full sync. */
+/* The directions that there are have each done their first full sync. */
 bool model_synced(const struct model *m);
 /*
  * Whether all is well (/healthz) and whether the first full sync was done

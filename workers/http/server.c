@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/http.h>
 #include <event2/listener.h>
 
@@ -16,8 +17,7 @@
 
 /* A scrape waits this long for the workers' figures, then has the last. */
 #define STATS_WAIT_MS 1000
-/* No descriptor left for a new client: so many others go, and then again. */
-#define EVICTED_AT_ONCE 8
+/* No descriptor left for a new client. */
 #define ACCEPT_PAUSE_MS 10
 
 /* A scrape that waits for the workers' figures. */
@@ -31,6 +31,7 @@ struct server {
 	struct server_conf conf;
 	struct evhttp *http;
 	struct event *stats_timer;
+	struct clients clients;
 	TAILQ_HEAD(, scrape) scrapes;
 };
 
@@ -68,6 +69,7 @@ reply_rendered(struct server *s, struct evhttp_request *req, const char *type,
 
 	if (f == NULL)
 		fatal("open_memstream");
+	s->conf.refresh(s->conf.arg);
 	render(f, s->conf.model, clock_ms());
 	if (fclose(f) != 0)
 		fatal("memory for an answer");
@@ -209,10 +211,7 @@ accept_again(evutil_socket_t fd, short what, void *arg)
 	evconnlistener_enable(arg);
 }
 
-/*
- * Most likely EMFILE: RLIMIT_NOFILE bounds the clients. Those that are silent
- * make room, so that idle ones lock nobody out; and do not spin.
- */
+/* Most likely EMFILE: there are many at the Unix socket. Do not spin. */
 static void
 accept_failed(struct evconnlistener *l, void *arg)
 {
@@ -220,11 +219,20 @@ accept_failed(struct evconnlistener *l, void *arg)
 
 	/* arg is evhttp's: it made itself the listener's argument. */
 	(void)arg;
-	clients_evict(EVICTED_AT_ONCE);
 	evconnlistener_disable(l);
 	if (event_base_once(evconnlistener_get_base(l), -1, EV_TIMEOUT,
 		accept_again, l, &tv) == -1)
 		fatalx("no memory for a timer");
+}
+
+/* evhttp asks for one just before it takes a client in. */
+static struct bufferevent *
+new_client(struct event_base *base, void *arg)
+{
+	struct server *s = arg;
+
+	clients_admit(&s->clients);
+	return bufferevent_socket_new(base, -1, 0);
 }
 
 void
@@ -247,6 +255,8 @@ server_new(const struct server_conf *conf)
 	struct server *s = xcalloc(1, sizeof(*s));
 
 	s->conf = *conf;
+	s->clients =
+	    (struct clients){ .spared = conf->spared, .arg = conf->arg };
 	TAILQ_INIT(&s->scrapes);
 	s->http = evhttp_new(conf->base);
 	s->stats_timer = evtimer_new(conf->base, stats_late, s);
@@ -256,6 +266,7 @@ server_new(const struct server_conf *conf)
 	evhttp_set_max_headers_size(s->http, LIMIT_HTTP_HEADERS);
 	evhttp_set_max_body_size(s->http, LIMIT_HTTP_BODY);
 	evhttp_set_timeout(s->http, LIMIT_HTTP_IDLE_S);
+	evhttp_set_bevcb(s->http, new_client, s);
 	evhttp_set_gencb(s->http, on_request, s);
 	return s;
 }

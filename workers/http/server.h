@@ -20,6 +20,10 @@ struct server_conf {
 	 * nobody to ask, the model is as good as it gets.
 	 */
 	bool (*ask_stats)(void *arg);
+	/* The model is about to be shown: http's own figures into it. */
+	void (*refresh)(void *arg);
+	/* A TCP connection of this process that is none of this server's. */
+	bool (*spared)(int fd, void *arg);
 	void *arg;
 };
 

@@ -1,9 +1,12 @@
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/backend.h"
+#include "common/pod.h"
 #include "common/sandbox.h"
 #include "common/service.h"
+#include "grpc/status.h"
 #include "workers/http/status.h"
 
 /* Bytes of the UTF-8 character that starts here; 0: it is none. */
@@ -117,6 +120,47 @@ workers(FILE *out, const struct model *m, uint64_t now_ms)
 	}
 }
 
+static const char *
+bool_text(bool b)
+{
+	return b ? "true" : "false";
+}
+
+static void
+pod(FILE *out, const struct pod_report *r)
+{
+	fputc('{', out);
+	member(out, "namespace", r->namespace);
+	fputc(',', out);
+	member(out, "pod", r->name);
+	fputc(',', out);
+	member(out, "uid", r->uid);
+	fputc(',', out);
+	member(out, "sidecar", pod_sidecar_name(r->sidecar));
+	fprintf(out, ",\"gated\":%s,\"synced\":%s,", bool_text(r->gated),
+	    bool_text(r->synced));
+	member(out, "text", r->text);
+	fputc('}', out);
+}
+
+static void
+pods(FILE *out, const struct replica *set)
+{
+	const struct set_entry *e;
+	struct pod_report *r;
+	const char *comma = "";
+
+	for (e = replica_first(set); e != NULL; e = replica_next(set, e)) {
+		r = pod_report_decode(e->key, e->key_len, e->val, e->val_len);
+		if (r == NULL)
+			continue;
+		fputs(comma, out);
+		pod(out, r);
+		comma = ",\n  ";
+		free(r);
+	}
+}
+
 static void
 service(FILE *out, const struct service_report *r)
 {
@@ -205,6 +249,37 @@ objects(FILE *out, const struct replica *set)
 	}
 }
 
+static void
+rpc(FILE *out, const struct metrics *ms)
+{
+	static const struct {
+		const char *name;
+		enum metric metric;
+	} counts[] = {
+		{ "connections", M_SIDECAR_CONNECTIONS },
+		{ "accepted", M_SIDECAR_ACCEPTED },
+		{ "refused", M_SIDECAR_REFUSED },
+		{ "broken", M_SIDECAR_BROKEN },
+		{ "calls", M_SIDECAR_CALLS },
+	};
+	const char *comma = "";
+
+	for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++)
+		fprintf(out, "\"%s\":%" PRIu64 ",", counts[i].name,
+		    ms->m[counts[i].metric].value);
+	fputs("\"ended\":{", out);
+	for (unsigned code = 0; code < GRPC_CODES; code++) {
+		uint64_t n = ms->m[M_SIDECAR_ENDED + code].value;
+
+		if (n == 0)
+			continue;
+		fprintf(out, "%s\"%s\":%" PRIu64, comma, grpc_code_name(code),
+		    n);
+		comma = ",";
+	}
+	fputc('}', out);
+}
+
 void
 status_render(FILE *out, const struct model *m, uint64_t now_ms)
 {
@@ -214,13 +289,17 @@ status_render(FILE *out, const struct model *m, uint64_t now_ms)
 	fputc('{', out);
 	member(out, "version", PACKAGE_VERSION);
 	healthy = model_healthy(m, now_ms, reason, sizeof(reason));
-	fprintf(out, ",\n \"healthy\":%s,", healthy ? "true" : "false");
+	fprintf(out, ",\n \"healthy\":%s,", bool_text(healthy));
 	member(out, "health_reason", reason);
 	ready = model_ready(m, reason, sizeof(reason));
-	fprintf(out, ",\n \"ready\":%s,", ready ? "true" : "false");
+	fprintf(out, ",\n \"ready\":%s,", bool_text(ready));
 	member(out, "reason", reason);
 	fputs(",\n \"workers\":[\n  ", out);
 	workers(out, m, now_ms);
+	fputs("],\n \"rpc\":{", out);
+	rpc(out, &m->metrics[ROLE_HTTP]);
+	fputs("},\n \"pods\":[\n  ", out);
+	pods(out, m->services);
 	fputs("],\n \"services\":[\n  ", out);
 	services(out, m->services);
 	fputs("],\n \"objects\":[\n  ", out);
