@@ -105,7 +105,8 @@ on_message(struct worker *w, enum role peer, const struct msg *m)
 static void
 on_consul_writer(struct http *h, struct channel *ch)
 {
-	if (ch != NULL)
+	if (ch != NULL &&
+	    *settings_str(h->w->settings, OPT_BIND_ADDRESS) != '\0')
 		remember(ch, h->model.services);
 	rpc_link(h->rpc, ch);
 }
