@@ -37,6 +37,7 @@ static const char left_out[] = "katalogd_consul_reader_left_out";
 static const char reconciles[] = "consul_sync_reconcile_total";
 static const char cluster_errors[] = "katalogd_k8s_errors_total";
 static const char cluster_requests[] = "katalogd_k8s_requests_total";
+static const char readiness_gates[] = "katalogd_readiness_gates";
 static const char cluster_objects[] = "katalogd_k8s_objects";
 
 #define SERVER ROLE_HTTP
@@ -188,6 +189,8 @@ static const struct metric_def table[METRIC_MAX] = {
 	    METRIC_COUNTER, CLUSTER },
 	[M_K8S_LEASE] = { cluster_requests, "op=\"lease\"", NULL,
 	    METRIC_COUNTER, CLUSTER },
+	[M_K8S_GATE] = { cluster_requests, "op=\"gate\"", NULL, METRIC_COUNTER,
+	    CLUSTER },
 	[M_K8S_EVENTS] = { "katalogd_k8s_watch_events_total", NULL,
 	    "Changes that watches told.", METRIC_COUNTER, CLUSTER },
 	[M_K8S_BYTES] = { "katalogd_k8s_bytes_total", NULL,
@@ -211,6 +214,13 @@ static const struct metric_def table[METRIC_MAX] = {
 	[M_K8S_LEADER] = { "katalogd_k8s_leader", NULL,
 	    "1 while this copy is the one that writes.", METRIC_GAUGE,
 	    CLUSTER },
+	[M_GATES_TRUE] = { readiness_gates, "status=\"true\"",
+	    "Readiness gates, by the status that they ought to have.",
+	    METRIC_GAUGE, CLUSTER },
+	[M_GATES_FALSE] = { readiness_gates, "status=\"false\"", NULL,
+	    METRIC_GAUGE, CLUSTER },
+	[M_GATES_PENDING] = { "katalogd_readiness_gates_pending", NULL,
+	    "Readiness gates that are not yet set so.", METRIC_GAUGE, CLUSTER },
 	[M_SIDECAR_CONNECTIONS] = { "katalogd_sidecar_connections", NULL,
 	    "Sidecars that are connected.", METRIC_GAUGE, SERVER },
 	[M_SIDECAR_ACCEPTED] = { sidecar_connections, "result=\"accepted\"",

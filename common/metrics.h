@@ -92,6 +92,7 @@ enum metric {
 	M_K8S_LIST,
 	M_K8S_WATCH,
 	M_K8S_LEASE,
+	M_K8S_GATE, /* a PATCH of a pod's condition */
 	M_K8S_EVENTS, /* katalogd_k8s_watch_events_total */
 	M_K8S_BYTES, /* katalogd_k8s_bytes_total */
 	M_K8S_LATENCY, /* katalogd_k8s_request_seconds: of a write */
@@ -101,6 +102,9 @@ enum metric {
 	M_K8S_FOREIGN, /* that somebody else has under a wanted name */
 	M_K8S_COLLISIONS, /* katalogd_k8s_name_collisions */
 	M_K8S_LEADER, /* katalogd_k8s_leader */
+	M_GATES_TRUE, /* katalogd_readiness_gates{status=}: as wanted */
+	M_GATES_FALSE,
+	M_GATES_PENDING, /* katalogd_readiness_gates_pending */
 	/* http's */
 	M_SIDECAR_CONNECTIONS, /* katalogd_sidecar_connections: now */
 	M_SIDECAR_ACCEPTED, /* katalogd_sidecar_connections_total{result=} */
