@@ -33,7 +33,6 @@ struct sidecar {
 	struct grpc_client *client; /* NULL: not needed now */
 	struct lifecycle life;
 	struct event *timer; /* of LIFE_WAIT */
-	struct event *unneeded; /* the client, when it is not on the stack */
 	struct child child;
 	int pass_on; /* to the program when deregistered; 0: none */
 	struct log_once failing;
@@ -90,6 +89,15 @@ has_program(const struct sidecar *s)
 	return s->child.pid != 0 && !s->child.ended;
 }
 
+/* And ends a call that is there. What it took is given back. */
+static void
+disconnect(struct sidecar *s)
+{
+	grpc_client_free(s->client);
+	s->client = NULL;
+	malloc_trim(0);
+}
+
 /* Deregistered, or not: the program's turn. */
 static void
 life_ended(struct sidecar *s)
@@ -98,8 +106,7 @@ life_ended(struct sidecar *s)
 		log_warnx("%s may still be in Consul until its daemon sees "
 			  "that it ends",
 		    s->conf->names.pod);
-	grpc_client_cancel(s->client);
-	event_active(s->unneeded, EV_TIMEOUT, 0);
+	disconnect(s);
 	if (has_program(s))
 		child_signal(&s->child, s->pass_on);
 	else
@@ -171,20 +178,6 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
-on_unneeded(evutil_socket_t fd, short what, void *arg)
-{
-	struct sidecar *s = arg;
-
-	(void)fd;
-	(void)what;
-	if (s->life.phase == LIFE_DEREGISTERING)
-		return;
-	grpc_client_free(s->client);
-	s->client = NULL;
-	malloc_trim(0);
-}
-
-static void
 say_done(struct sidecar *s)
 {
 	const struct sidecar_request *n = &s->conf->names;
@@ -194,7 +187,7 @@ say_done(struct sidecar *s)
 	log_info("%s/%s: %s with %s", n->namespace, n->pod,
 	    in ? "registered" : "deregistered", s->who);
 	if (in)
-		event_active(s->unneeded, EV_TIMEOUT, 0);
+		disconnect(s);
 }
 
 static const char *
@@ -258,7 +251,8 @@ on_stop(evutil_socket_t sig, short what, void *arg)
 	struct sidecar *s = arg;
 
 	(void)what;
-	log_info("%s: %s", strsignal((int)sig), at_signal[s->life.phase]);
+	log_info("signal %d (%s): %s", (int)sig, strsignal((int)sig),
+	    at_signal[s->life.phase]);
 	s->pass_on = (int)sig;
 	if (s->life.phase == LIFE_OVER)
 		child_signal(&s->child, s->pass_on);
@@ -433,7 +427,6 @@ sidecar_run(const struct sidecar_config *c)
 	if (s->base == NULL)
 		fatalx("no event loop");
 	s->timer = event_of(s, 0, on_timer);
-	s->unneeded = event_of(s, 0, on_unneeded);
 	handle_signals(s);
 	open_all(s);
 	failed = start_program(s);

@@ -1,17 +1,22 @@
 """contrib/kubernetes, as the apiserver and the sandbox see it."""
 
 import json
+import os
 
 import pytest
 
 from harness import pods as P
 from harness.daemon import PROGRAM, run
+from harness.grpc_peer import FakeDaemon
+from harness.sidecar import Sidecar
 from harness.space import MANIFESTS, manifest
 from harness.waiting import await_for
 
 MANIFEST_NAMES = sorted(path.name for path in MANIFESTS.glob("*.yaml"))
 # The namespace that they name.
 NAMESPACE = "network"
+AS_ROOT = os.geteuid() == 0
+NOBODY = 65534
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +50,18 @@ def test_manifest_is_accepted(name, cluster):
     assert done.stdout.count("(server dry run)") == len(objects)
 
 
-def test_deployment_is_restricted(cluster):
+@pytest.mark.parametrize(
+    "name",
+    ["deployment-to-k8s.yaml", "example-sidecar.yaml", "example-gate.yaml"],
+)
+def test_deployment_is_restricted(name, cluster):
     """As the Pod Security Standard of that name wants it."""
-    path = MANIFESTS / "deployment-to-k8s.yaml"
-    done = dry_run(cluster, f"--filename={path}")
+    done = dry_run(cluster, f"--filename={MANIFESTS / name}")
     assert "PodSecurity" not in done.stderr
-    # The daemon sets are not, and the apiserver would say so.
+
+
+def test_daemonset_is_not_restricted(cluster):
+    """And the apiserver says so."""
     path = MANIFESTS / "daemonset-to-consul.yaml"
     assert "PodSecurity" in dry_run(cluster, f"--filename={path}").stderr
 
@@ -68,29 +79,40 @@ def test_bad_manifest_is_refused(cluster):
     assert "nonsense" in done.stderr
 
 
-def container_of(cluster, name):
-    (pod,) = [
-        item["spec"]["template"]["spec"]
+def template_of(cluster, name):
+    (template,) = [
+        item["spec"]["template"]
         for item in manifest(cluster, name)
         if item["kind"] in ("DaemonSet", "Deployment")
     ]
-    (container,) = pod["containers"]
+    return template
+
+
+def container_of(cluster, name):
+    (container,) = template_of(cluster, name)["spec"]["containers"]
     return container
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in MANIFEST_NAMES if not n.startswith("rbac")]
-)
-def test_arguments_are_known(name, cluster, tmp_path):
-    """katalogd -n takes them, with the variables of a pod."""
-    container = container_of(cluster, name)
-    values = {"NAMESPACE": "network", "HOST_IP": "10.0.0.1"}
+def environment_of(container, values):
+    """As a pod would get it where the fields have those values."""
     env = {}
     for variable in container["env"]:
         text = variable.get("value", values.get(variable["name"], "x"))
         for key, value in values.items():
             text = text.replace(f"$({key})", value)
         env[variable["name"]] = text
+    return env
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n for n in MANIFEST_NAMES if not n.startswith(("rbac", "example"))],
+)
+def test_arguments_are_known(name, cluster, tmp_path):
+    """katalogd -n takes them, with the variables of a pod."""
+    container = container_of(cluster, name)
+    values = {"NAMESPACE": "network", "HOST_IP": "10.0.0.1"}
+    env = environment_of(container, values)
     if "--to-k8s" in container["args"]:
         env["KUBERNETES_SERVICE_HOST"] = "10.0.0.1"
         env["KUBERNETES_SERVICE_PORT"] = "443"
@@ -98,6 +120,28 @@ def test_arguments_are_known(name, cluster, tmp_path):
     done = run("-n", "--config=/dev/null", *arguments, env=env)
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr
+
+
+def test_example_sidecar_registers(cluster, tmp_path):
+    template = template_of(cluster, "example-sidecar.yaml")
+    _, container = template["spec"]["containers"]
+    name = container["name"]
+    annotations = template["metadata"]["annotations"]
+    assert annotations["katalog-sync.wish.com/sidecar"] == name
+    env = environment_of(
+        container,
+        {"HOST_IP": "127.0.0.1", "NAMESPACE": "shop", "POD_NAME": "web-1"},
+    )
+    assert env["KATALOG_SYNC_DAEMON"] == "127.0.0.1:8501"
+    with FakeDaemon() as daemon:
+        one = Sidecar(tmp_path, daemon, user=NOBODY if AS_ROOT else None)
+        env["KATALOG_SYNC_DAEMON"] = daemon.address
+        env["BIND_ADDRESS"] = f":{one.port}"
+        one.env, one.options = env, {}
+        with one:
+            one.await_ready()
+            assert daemon.calls[0].names == ("shop", "web-1", name)
+            assert one.stop() == 0
 
 
 def confined(tmp_path, context):
