@@ -5,6 +5,7 @@
 #include "sidecar/config.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))
+#define ARGS     32
 /* What must be there, as flags and as variables. */
 #define NEEDED \
 	"--katalog-sync-daemon=10.0.0.1:8501", "--namespace=shop", \
@@ -12,6 +13,10 @@
 #define NEEDED_ENV \
 	"KATALOG_SYNC_DAEMON=10.0.0.2:9", "NAMESPACE=net", "POD_NAME=api-1", \
 	    "CONTAINER_NAME=sync"
+
+/* One more than there may be. */
+#define NAME64 \
+	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 static char said[4096];
 
@@ -23,18 +28,26 @@ keep(enum log_level level, const char *line, void *arg)
 	strcat(strcat(said, line), "\n");
 }
 
+/* Copies, since argv is not constant. */
+static void
+copy(const char *const *from, char texts[][128], char **to)
+{
+	for (; *from != NULL; from++, texts++, to++) {
+		strcpy(*texts, *from);
+		*to = *texts;
+	}
+	*to = NULL;
+}
+
 static bool
 load(struct sidecar_config *c, const char *const *args, const char *const *env)
 {
-	static char *argv[32], *envp[32];
-	size_t n = 0, m = 0;
+	static char texts[ARGS][128], env_texts[ARGS][128];
+	static char name[] = "katalog-sidecar";
+	static char *argv[ARGS] = { name }, *envp[ARGS];
 
-	argv[n++] = xstrdup("katalog-sidecar");
-	for (; *args != NULL; args++)
-		argv[n++] = xstrdup(*args);
-	for (; *env != NULL; env++)
-		envp[m++] = xstrdup(*env);
-	argv[n] = envp[m] = NULL;
+	copy(args, texts, argv + 1);
+	copy(env, env_texts, envp);
 	said[0] = '\0';
 	log_set_sink(keep, NULL);
 	return sidecar_config(c, argv, envp);
@@ -183,12 +196,8 @@ static const struct {
 	{ "--pod-name=Web 1", NULL,
 	    "--pod-name \"Web 1\": not a name (a-z, 0-9, - and .); nothing is "
 	    "started\n" },
-	{ "--namespace="
-	  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-	    NULL,
-	    "--namespace "
-	    "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-	    "a\": too long; nothing is started\n" },
+	{ "--namespace=" NAME64, NULL,
+	    "--namespace \"" NAME64 "\": too long; nothing is started\n" },
 	{ "--sandbox=no", NULL,
 	    "--sandbox \"no\": neither auto nor strict; nothing is started\n" },
 };
@@ -211,8 +220,7 @@ START_TEST(says_what_is_missing)
 	/* Empty is not set. */
 	static const char *const env[] = { "NAMESPACE=", NULL };
 	static const char *const names[] = {
-		"--katalog-sync-daemon nor the environment's "
-		"KATALOG_SYNC_DAEMON is set; nothing is started\n",
+		"neither --katalog-sync-daemon nor the environment's KATALOG",
 		"--namespace nor the environment's NAMESPACE is set",
 		"--pod-name nor the environment's POD_NAME is set",
 		"--container-name nor the environment's CONTAINER_NAME is set",
