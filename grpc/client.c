@@ -15,6 +15,8 @@
 #include "grpc/response.h"
 
 #define TYPE "application/grpc"
+/* As long as the kernel waits for an acknowledgement (connect.c). */
+#define STALLED_MS 50000
 
 struct call {
 	char *path;
@@ -281,6 +283,7 @@ connected(struct grpc_client *c, struct bufferevent *bev)
 {
 	const struct h2_conf conf = {
 		.bev = bev,
+		.stalled_ms = STALLED_MS,
 		.callbacks = add_callbacks,
 		.settings = settings,
 		.nsettings = sizeof(settings) / sizeof(*settings),

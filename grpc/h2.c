@@ -32,7 +32,7 @@ struct h2 {
 	uint64_t budget_ms; /* when it was last filled */
 	bool lingers; /* all is said */
 	bool broken; /* by what the peer sent */
-	char why[128];
+	char why[128]; /* it is over */
 };
 
 void *
@@ -207,11 +207,16 @@ all_said(const struct h2 *h)
 
 /*
  * To close with bytes unread would take our last words back from the peer:
- * it is told that we are done, and closes first.
+ * it is told that we are done, and closes first. A client's words are worth
+ * less than its time.
  */
 static void
-linger(struct h2 *h)
+end_well(struct h2 *h)
 {
+	if (!h->conf.server) {
+		over(h, h->broken ? H2_BROKEN : H2_CLOSED, h->why);
+		return;
+	}
 	h->lingers = true;
 	shutdown(bufferevent_getfd(h->conf.bev), SHUT_WR);
 	timer_arm(h->linger, H2_LINGER_MS);
@@ -228,7 +233,7 @@ work(struct h2 *h)
 	}
 	balance(h);
 	if (all_said(h))
-		linger(h);
+		end_well(h);
 }
 
 static void
@@ -317,7 +322,7 @@ on_event(struct bufferevent *bev, short what, void *arg)
 	else if ((what & BEV_EVENT_ERROR) != 0)
 		over(h, H2_LOST, strerror(errno));
 	else
-		over(h, H2_CLOSED, "connection closed");
+		over(h, H2_CLOSED, h->why);
 }
 
 /* ---- its life ------------------------------------------------------------ */
@@ -374,11 +379,15 @@ session_new(struct h2 *h)
 struct h2 *
 h2_new(const struct h2_conf *conf)
 {
-	const struct timeval stalled = { H2_STALLED_S, 0 };
+	const struct timeval stalled = {
+		.tv_sec = (time_t)(conf->stalled_ms / 1000),
+		.tv_usec = (suseconds_t)(conf->stalled_ms % 1000 * 1000),
+	};
 	struct event_base *base = bufferevent_get_base(conf->bev);
 	struct h2 *h = xcalloc(1, sizeof(*h));
 
 	h->conf = *conf;
+	snprintf(h->why, sizeof(h->why), "connection closed");
 	h->heard_ms = h->budget_ms = clock_ms();
 	h->budget = (uint64_t)H2_BURST * FRAME;
 	h->session = session_new(h);

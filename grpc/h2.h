@@ -3,7 +3,7 @@
  * what a peer can make them do.
  *
  *	It does not read		nothing more is read from it, and it
- *					is given up after H2_STALLED_S
+ *					is given up after stalled_ms
  *	It sends frames that carry	H2_BURST at once, H2_RATE a second,
  *	no call on			then it is broken
  *	It is done, or said good-bye	what was sent reaches it, and then
@@ -22,7 +22,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define H2_STALLED_S 30
 #define H2_BURST     1024
 #define H2_RATE      128
 #define H2_LINGER_MS 2000
@@ -38,6 +37,7 @@ enum h2_end {
 struct h2_conf {
 	struct bufferevent *bev; /* connected; taken over */
 	bool server;
+	uint64_t stalled_ms;
 	/* Adds the owner's; their user_data is for h2_arg(). */
 	void (*callbacks)(nghttp2_session_callbacks *cbs);
 	const nghttp2_settings_entry *settings;

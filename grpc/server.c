@@ -13,6 +13,15 @@
 #define EVICTED_AT_ONCE 8
 #define ACCEPT_PAUSE_MS 10
 
+static const struct grpc_patience as_it_should_be = {
+	.greeting_ms = 10000,
+	.transfer_ms = 10000,
+	.idle_ms = LIMIT_GRPC_IDLE_S * 1000ULL,
+	.silence_ms = 20000,
+	.pong_ms = 20000,
+	.stalled_ms = 30000,
+};
+
 /* ---- addresses ----------------------------------------------------------- */
 
 static int
@@ -253,6 +262,8 @@ grpc_server_new(const struct grpc_server_conf *conf)
 	struct grpc_server *s = xcalloc(1, sizeof(*s));
 
 	s->conf = *conf;
+	s->patience =
+	    conf->patience != NULL ? *conf->patience : as_it_should_be;
 	TAILQ_INIT(&s->listeners);
 	TAILQ_INIT(&s->idle);
 	TAILQ_INIT(&s->busy);

@@ -49,15 +49,29 @@ struct grpc_counts {
 	uint64_t ended[GRPC_CODES];
 };
 
+/* How long it is patient. */
+struct grpc_patience {
+	uint64_t greeting_ms; /* until preface and SETTINGS are there */
+	uint64_t transfer_ms; /* for a request to come, an answer to go */
+	uint64_t idle_ms; /* without a call */
+	uint64_t silence_ms; /* with one: then it is asked */
+	uint64_t pong_ms; /* and has this long to answer */
+	uint64_t stalled_ms; /* it reads nothing of what was sent */
+};
+
 struct grpc_server_conf {
 	struct event_base *base;
 	const struct grpc_method *methods; /* the caller's, for its life */
 	size_t nmethods;
 	void *arg; /* for begin() and gone() */
+	const struct grpc_patience *patience; /* NULL: as it should be */
 };
 
 struct grpc_server *grpc_server_new(const struct grpc_server_conf *conf);
-/* Closes all connections; calls that are there are gone(). */
+/*
+ * Closes all connections; calls that are there are gone(). Not from inside
+ * begin() or gone(). NULL is fine.
+ */
 void grpc_server_free(struct grpc_server *s);
 /* Takes the listening socket over. */
 void grpc_server_listen(struct grpc_server *s, int fd);

@@ -7,10 +7,8 @@
 #include "common/timer.h"
 #include "grpc/server_inside.h"
 
-#define COUNT(a) (sizeof(a) / sizeof(*(a)))
+#define COUNT(a)         (sizeof(a) / sizeof(*(a)))
 
-/* For the request to come whole, and for the answer to be taken. */
-#define TRANSFER_MS      10000
 #define TYPE             "application/grpc"
 
 #define HTTP_NOT_ALLOWED "405"
@@ -51,7 +49,8 @@ ended(struct grpc_call *call)
 	bool ran = call->phase == CALL_RUNS;
 
 	call->phase = CALL_ENDED;
-	timer_arm(call->timer, TRANSFER_MS);
+	call->late = false;
+	timer_arm(call->timer, call->conn->server->patience.transfer_ms);
 	if (ran)
 		conn_ended(call->conn);
 	return ran;
@@ -159,8 +158,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (call->phase != CALL_ENDED && call->deadline_ms != 0 &&
-	    call->deadline_ms <= clock_ms()) {
+	if (call->phase == CALL_RUNS || call->late) {
 		deadline(call);
 		return;
 	}
@@ -186,7 +184,7 @@ call_new(struct conn *c, int32_t stream)
 	call->timer = evtimer_new(c->server->conf.base, on_timer, call);
 	if (call->timer == NULL)
 		fatalx("no memory for a call");
-	timer_arm(call->timer, TRANSFER_MS);
+	timer_arm(call->timer, call->conn->server->patience.transfer_ms);
 	TAILQ_INSERT_TAIL(&c->calls, call, link);
 	c->server->streams++;
 	c->peer->calls++;
@@ -301,8 +299,10 @@ start_deadline(struct grpc_call *call)
 	if (!r->has_timeout)
 		return;
 	call->deadline_ms = clock_ms() + r->timeout_ms;
-	if (r->timeout_ms < TRANSFER_MS)
-		timer_arm(call->timer, r->timeout_ms);
+	if (r->timeout_ms >= call->conn->server->patience.transfer_ms)
+		return;
+	call->late = true;
+	timer_arm(call->timer, r->timeout_ms);
 }
 
 void

@@ -9,22 +9,12 @@
 #include "common/timer.h"
 #include "grpc/server_inside.h"
 
-/* Until its preface and SETTINGS are there. */
-#define GREETING_MS 10000
-#define IDLE_MS     (LIMIT_GRPC_IDLE_S * 1000ULL)
-/* With calls that wait: silence after which it is asked, and is dead. */
-#define SILENCE_MS 20000
-#define PONG_MS    20000
-
 static const nghttp2_settings_entry settings[] = {
 	{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, LIMIT_GRPC_STREAMS },
 	{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, LIMIT_GRPC_HEADERS },
 	/* Nor does it build trees of priorities that clients think up. */
 	{ NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1 },
 };
-
-/* How long a good-bye may take: as long as calls that end, and a little. */
-#define GOODBYE_MS 15000
 
 /* ---- what nghttp2 tells -------------------------------------------------- */
 
@@ -89,7 +79,7 @@ static void
 greeted(struct conn *c)
 {
 	c->greeted = true;
-	timer_arm(c->timer, IDLE_MS);
+	timer_arm(c->timer, c->server->patience.idle_ms);
 }
 
 static int
@@ -137,6 +127,13 @@ add_callbacks(nghttp2_session_callbacks *cbs)
 
 /* ---- time ---------------------------------------------------------------- */
 
+/* Calls that are there may take their time to end; then it hangs up. */
+static uint64_t
+goodbye_ms(const struct grpc_server *s)
+{
+	return s->patience.transfer_ms + H2_LINGER_MS;
+}
+
 /* The last call ended long ago, or there never was one. */
 static void
 idle_for_long(struct conn *c)
@@ -154,20 +151,20 @@ idle_for_long(struct conn *c)
 static void
 look_after(struct conn *c)
 {
-	uint64_t now = clock_ms(), silent = now - h2_heard_ms(c->h2);
+	const struct grpc_patience *patience = &c->server->patience;
+	uint64_t now = clock_ms(), heard = h2_heard_ms(c->h2);
 
-	if (silent < SILENCE_MS) {
-		c->pinged = false;
-		timer_arm(c->timer, SILENCE_MS - silent);
+	if (now - heard < patience->silence_ms) {
+		timer_arm(c->timer, patience->silence_ms - (now - heard));
 		return;
 	}
-	if (c->pinged) {
+	if (c->pinged_ms > heard) {
 		conn_free(c);
 		return;
 	}
-	c->pinged = true;
+	c->pinged_ms = now;
 	h2_ping(c->h2);
-	timer_arm(c->timer, PONG_MS);
+	timer_arm(c->timer, patience->pong_ms);
 }
 
 static void
@@ -190,8 +187,7 @@ conn_started(struct conn *c)
 	if (c->running++ > 0)
 		return;
 	server_busy(c);
-	c->pinged = false;
-	timer_arm(c->timer, SILENCE_MS);
+	timer_arm(c->timer, c->server->patience.silence_ms);
 }
 
 void
@@ -201,7 +197,8 @@ conn_ended(struct conn *c)
 	if (--c->running > 0)
 		return;
 	server_idle(c);
-	timer_arm(c->timer, c->leaving ? GOODBYE_MS : IDLE_MS);
+	timer_arm(c->timer,
+	    c->leaving ? goodbye_ms(c->server) : c->server->patience.idle_ms);
 }
 
 /* ---- its life ------------------------------------------------------------ */
@@ -249,6 +246,7 @@ conn_new(struct grpc_server *s, int fd, struct peer *peer,
 	struct conn *c = xcalloc(1, sizeof(*c));
 	struct h2_conf conf = {
 		.server = true,
+		.stalled_ms = s->patience.stalled_ms,
 		.callbacks = add_callbacks,
 		.settings = settings,
 		.nsettings = sizeof(settings) / sizeof(*settings),
@@ -266,7 +264,7 @@ conn_new(struct grpc_server *s, int fd, struct peer *peer,
 	c->timer = evtimer_new(s->conf.base, on_timer, c);
 	if (c->timer == NULL)
 		fatalx("no memory for a connection");
-	timer_arm(c->timer, GREETING_MS);
+	timer_arm(c->timer, s->patience.greeting_ms);
 	server_remember(c);
 }
 
@@ -289,7 +287,7 @@ conn_leave(struct conn *c)
 	c->leaving = true;
 	h2_goodbye(c->h2);
 	if (c->running == 0)
-		timer_arm(c->timer, GOODBYE_MS);
+		timer_arm(c->timer, goodbye_ms(c->server));
 }
 
 void

@@ -39,6 +39,7 @@ struct grpc_server {
 	TAILQ_HEAD(, conn) busy;
 	struct peer_tree peers;
 	struct grpc_counts counts;
+	struct grpc_patience patience;
 	size_t streams; /* calls that take memory, begun or not */
 	bool *owned; /* by descriptor */
 	size_t nowned;
@@ -53,10 +54,10 @@ struct conn {
 	struct event *timer;
 	TAILQ_HEAD(, grpc_call) calls;
 	size_t running; /* of them; idle without */
+	uint64_t pinged_ms; /* the last time; 0: never */
 	int fd;
 	bool greeted; /* its SETTINGS came */
 	bool leaving; /* good-bye was said */
-	bool pinged; /* and not heard since */
 	struct sockaddr_storage remote;
 	struct sockaddr_storage local;
 };
@@ -88,6 +89,7 @@ struct grpc_call {
 	uint64_t deadline_ms; /* 0: none, or the headers are not all there */
 	struct body body;
 	struct event *timer;
+	bool late; /* that timer is the deadline's, though it has not begun */
 	uint8_t *answer; /* prefix and message */
 	size_t answer_len;
 	size_t answer_sent;

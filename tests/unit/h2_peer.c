@@ -154,7 +154,12 @@ on_read(struct bufferevent *bev, void *arg)
 	size_t len = evbuffer_get_length(in);
 	struct h2_peer *p = arg;
 
-	p->seen.bytes += len;
+	/* Its SETTINGS must not be acknowledged before ours are said. */
+	if (!p->raw && !p->greeted)
+		return;
+	if (p->seen.any == 0 && len >= sizeof(p->seen.first))
+		evbuffer_copyout(in, p->seen.first, sizeof(p->seen.first));
+	p->seen.any = 1;
 	if (!p->raw)
 		nghttp2_session_mem_recv(p->session, evbuffer_pullup(in, -1),
 		    len);
@@ -197,8 +202,20 @@ session_new(struct h2_peer *p)
 	return session;
 }
 
+/* Not connected yet. */
+static int
+socket_from(uint8_t source)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+		.sin_addr = { htonl((INADDR_LOOPBACK & ~0xffU) | source) } };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	return fd;
+}
+
 struct h2_peer *
-h2_peer_new(struct event_base *base, uint16_t port)
+h2_peer_new(struct event_base *base, uint8_t source, uint16_t port)
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET,
 		.sin_port = htons(port),
@@ -208,7 +225,8 @@ h2_peer_new(struct event_base *base, uint16_t port)
 	for (size_t i = 0; i < H2_PEER_STREAMS; i++)
 		p->streams[i].code = -1;
 	p->session = session_new(p);
-	p->bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+	p->bev = bufferevent_socket_new(base, socket_from(source),
+	    BEV_OPT_CLOSE_ON_FREE);
 	ck_assert_ptr_nonnull(p->bev);
 	bufferevent_setcb(p->bev, on_read, NULL, on_event, p);
 	bufferevent_enable(p->bev, EV_READ | EV_WRITE);
@@ -251,6 +269,7 @@ greet(struct h2_peer *p, const nghttp2_settings_entry *settings, size_t n)
 		return;
 	p->greeted = true;
 	nghttp2_submit_settings(p->session, NGHTTP2_FLAG_NONE, settings, n);
+	on_read(p->bev, p);
 }
 
 void

@@ -28,11 +28,13 @@ struct h2_stream {
 
 struct h2_peer;
 
-struct h2_peer *h2_peer_new(struct event_base *base, uint16_t port);
+/* From 127.0.0.source to 127.0.0.1. */
+struct h2_peer *h2_peer_new(struct event_base *base, uint8_t source,
+    uint16_t port);
 void h2_peer_free(struct h2_peer *p);
 /* Stops to read from the socket, or goes on. */
 void h2_peer_read(struct h2_peer *p, bool on);
-/* Bytes as they are; before anything else, and no HTTP/2 comes from us. */
+/* Bytes as they are, and no HTTP/2 of ours from now on. */
 void h2_peer_raw(struct h2_peer *p, const void *bytes, size_t len);
 
 struct h2_request {
@@ -55,12 +57,13 @@ const struct h2_stream *h2_peer_stream(const struct h2_peer *p, int32_t id);
 
 struct h2_seen {
 	unsigned closed; /* 1: by the server */
+	unsigned any; /* bytes came */
 	unsigned goaways;
 	unsigned settings;
 	unsigned pings; /* not the answers to ours */
 	uint32_t goaway_error;
 	uint32_t max_streams; /* of its SETTINGS */
-	size_t bytes;
+	uint8_t first[16]; /* of the bytes that came */
 };
 
 const struct h2_seen *h2_peer_seen(const struct h2_peer *p);
