@@ -173,7 +173,7 @@ def test_collision_is_resolved_by_age_and_told(sync, space, catalog, consul):
     assert len(other) == len("a-b") + 6 and other.startswith("a-b-")
     assert space.endpoints("a-b") == {Endpoint("10.64.0.1", 8080, True)}
     assert space.endpoints(other) == {Endpoint("10.64.0.2", 8080, True)}
-    assert daemon.log_lines(f"a_b.*{other}|{other}.*a_b")
+    daemon.await_log(f"a_b.*{other}|{other}.*a_b")
     assert daemon.metric("katalogd_k8s_name_collisions") == 1
     services = {o["name"]: o["service"] for o in daemon.status()["objects"]}
     assert (services["a-b"], services[other]) == ("a_b", "a-b")
@@ -328,7 +328,7 @@ def test_bad_instance_costs_only_itself(kind, sync, space, catalog, consul):
     catalog.put(WEB, WEB.with_(number=7, **BAD[kind]))
     daemon = sync(consul, space)
     assert space.endpoints("web") == {Endpoint("10.64.0.1", 8080, True)}
-    assert daemon.log_lines("web-7")
+    daemon.await_log("web-7")
 
 
 def test_service_without_a_port(sync, space, catalog, consul):
@@ -375,7 +375,7 @@ def test_bad_meta_costs_only_itself(sync, space, catalog, consul):
     assert space.has(WEB)
     (port,) = space.get("services", "web")["spec"]["ports"]
     assert port["name"] == "http" and "appProtocol" not in port
-    assert daemon.log_lines("Not A Name")
+    daemon.await_log("Not A Name")
 
 
 LOOPS = [

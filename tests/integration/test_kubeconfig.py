@@ -71,14 +71,19 @@ def kubeconfig(tmp_path):
 
 @pytest.fixture
 def to_k8s(start, libexec):
-    def start_one(**options):
-        return start(
+    def start_one(wait=True, **options):
+        daemon = start(
             None,
             "127.0.0.1:1",
             to_k8s="true",
             libexec_dir=libexec,
+            wait=wait,
             **options,
         )
+        if wait:
+            # The log may come later than the page that says ready.
+            await_for(lambda: starts(daemon), what="k8s-writer's start")
+        return daemon
 
     return start_one
 
@@ -120,7 +125,7 @@ def test_all_that_it_says_is_used(kubeconfig, to_k8s):
         assert len(blobs(daemon, f"k8s-{name}")) == 1
         assert text in blobs(daemon, f"k8s-{name}")[0]
     assert list(processes(daemon)) == ["consul-reader", "k8s-writer", "http"]
-    assert daemon.log_lines("kubeconfig: context dev: cluster k at")
+    daemon.await_log("kubeconfig: context dev: cluster k at")
     # The process that read it is gone.
     names = [p.name for p in daemon.workers().values()]
     assert "kubeconfig" not in names
@@ -306,8 +311,8 @@ def test_as_consul_sync(kubeconfig, start, libexec, tmp_path):
         },
     )
     assert list(processes(daemon)) == ["consul-reader", "k8s-writer", "http"]
-    assert daemon.log_lines("consul-reader: started: tag mine")
-    assert daemon.log_lines("consul-reader: blob consul-token: .*of-consul")
+    daemon.await_log("consul-reader: started: tag mine")
+    daemon.await_log("consul-reader: blob consul-token: .*of-consul")
 
 
 def test_reader_that_dies_is_tried_again(kubeconfig, to_k8s, libexec):

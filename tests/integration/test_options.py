@@ -298,5 +298,5 @@ def test_katalog_sync_daemon(tmp_path, kubelet, consul):
     ) as daemon:
         daemon.await_ready()
         await_for(lambda: consul.statuses() == {WEB: "passing"})
-        assert daemon.log_lines("pprof-bind-address")
-        assert daemon.log_lines("bind-address")
+        daemon.await_log("pprof-bind-address")
+        daemon.await_log("bind-address")

@@ -177,7 +177,7 @@ def test_killed_worker_comes_back(role, daemon, kubelet, consul):
     await_for(lambda: daemon.is_ready)
     restarts = {w["name"]: w["restarts"] for w in daemon.status()["workers"]}
     assert restarts == {r: int(r == role) for r in WORKERS}
-    assert daemon.log_lines(rf"{role}.*(signal 9|SIGKILL|Killed)")
+    daemon.await_log(rf"{role}.*(signal 9|SIGKILL|Killed)")
     kubelet.put(P.web_pod(ready=False))
     await_for(lambda: consul.status(WEB) == "critical")
 
