@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import pathlib
 import signal
 import socket
 import time
@@ -271,8 +272,7 @@ def test_rests(daemon, sidecar):
     """No connection, no timer: nothing wakes it up."""
     one = sidecar()
     one.await_log("registered with")
-    # What is left is the listener, and the pair that signals come by.
-    await_for(lambda: len(sockets(one)) <= 3)
+    await_for(lambda: len(sockets(one)) == 1, what="only the listener")
     before = context_switches(one.pid)
     time.sleep(2)
     assert context_switches(one.pid) == before
@@ -283,7 +283,7 @@ def test_is_small(daemon, sidecar):
         pytest.skip("shadow memory")
     one = sidecar()
     one.await_log("registered with")
-    await_for(lambda: len(sockets(one)) <= 3)
+    await_for(lambda: len(sockets(one)) == 1)
     kib = int(one.itself.status["VmRSS"].split()[0])
     print(f"VmRSS {kib} kB")
     assert kib <= 5 * 1024
@@ -537,3 +537,25 @@ def test_program_that_changes_its_user(daemon, sidecar):
     one = sidecar(exec=changed).await_ready()
     one.await_log("started")
     assert one.stop() == 7
+
+
+def is_there(argument):
+    """Whether a process has it on its command line."""
+    wanted = f"\0{argument}\0".encode()
+    for file in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if wanted in file.read_bytes():
+                return True
+    return False
+
+
+def test_program_does_not_outlive_a_sandbox_that_fails(daemon, sidecar):
+    """Started before it, for it must not inherit it."""
+    seconds = str(100_000 + free_port())
+    few = ("prlimit", "--nofile=20:20")
+    user = NOBODY if AS_ROOT else None
+    one = sidecar(user=user, by=few, exec=("sleep", seconds))
+    assert one.wait() == 1
+    assert "the sandbox does not close" in one.log
+    await_for(lambda: not is_there(seconds))
+    assert not daemon.calls
