@@ -393,7 +393,6 @@ wrote(struct gate *x, const struct gate_write *w, uint64_t now)
 	x->written_at = now;
 	x->shown = false;
 	x->failures = 0;
-	x->retry_at = 0;
 	set_text(&x->error, NULL);
 }
 
