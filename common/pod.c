@@ -5,7 +5,8 @@
 
 #include "common/tlv.h"
 
-#define KEY_MARK "p"
+/* Sorts before the IDs of services. */
+#define KEY_MARK "P"
 
 size_t
 pod_key(const char *namespace, const char *name, char key[LIMIT_SET_KEY])
@@ -26,6 +27,35 @@ pod_key_is(const void *key, size_t len)
 {
 	return len > sizeof(KEY_MARK) &&
 	    memcmp(key, KEY_MARK, sizeof(KEY_MARK)) == 0;
+}
+
+/* A text without a NUL, as long as it may be. */
+static bool
+take_text(const char *from, size_t len, size_t max, char *to)
+{
+	if (len > max || memchr(from, '\0', len) != NULL)
+		return false;
+	memcpy(to, from, len);
+	to[len] = '\0';
+	return true;
+}
+
+bool
+pod_key_split(const void *key, size_t len,
+    char namespace[LIMIT_K8S_NAMESPACE + 1], char name[LIMIT_K8S_NAME + 1])
+{
+	const char *at, *nul;
+
+	if (!pod_key_is(key, len))
+		return false;
+	at = (const char *)key + sizeof(KEY_MARK);
+	len -= sizeof(KEY_MARK);
+	if ((nul = memchr(at, '\0', len)) == NULL)
+		return false;
+	return take_text(at, (size_t)(nul - at), LIMIT_K8S_NAMESPACE,
+		   namespace) &&
+	    take_text(nul + 1, len - (size_t)(nul + 1 - at), LIMIT_K8S_NAME,
+		name);
 }
 
 static bool

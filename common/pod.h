@@ -18,11 +18,14 @@
 
 #include "common/limits.h"
 
-/* "p" NUL NAMESPACE NUL NAME; at most LIMIT_SET_KEY. 0: a name is too long. */
+/* "P" NUL NAMESPACE NUL NAME; at most LIMIT_SET_KEY. 0: a name is too long. */
 size_t pod_key(const char *namespace, const char *name,
     char key[LIMIT_SET_KEY]);
 /* Whether it is a pod's key, and not a service's. */
 bool pod_key_is(const void *key, size_t len);
+/* The other way; false: not one that pod_key() makes. */
+bool pod_key_split(const void *key, size_t len,
+    char namespace[LIMIT_K8S_NAMESPACE + 1], char name[LIMIT_K8S_NAME + 1]);
 
 #define POD_ADDRESSES 16
 

@@ -52,9 +52,9 @@ on_known(XXH128_hash_t prefix, size_t *len, XXH128_hash_t *hash, void *arg)
 static const struct split_ops split_ops = { on_pod, on_known };
 
 static void
-on_put(const struct pod_service *service, void *arg)
+on_entry(const struct pod_entry *e, void *arg)
 {
-	((struct poll *)arg)->sum += service->len;
+	((struct poll *)arg)->sum += e->len;
 }
 
 static void
@@ -63,7 +63,7 @@ on_text(const char *text, void *arg)
 	((struct poll *)arg)->sum += (uint8_t)*text;
 }
 
-static const struct podlist_ops list_ops = { on_put, on_text, on_text };
+static const struct podlist_ops list_ops = { on_entry, on_entry, on_text };
 
 static void
 poll_once(struct poll *p, size_t piece)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/pod.h"
 #include "workers/json_scan.h"
 #include "workers/kubelet_reader/pods.h"
 
@@ -41,10 +42,10 @@ must_be_object(const char *notes)
 }
 
 static void
-check_service(const struct pod *pod, const struct pod_service *ps)
+check_service(const struct pod *pod, const struct pod_entry *e)
 {
 	struct service *s =
-	    service_decode(ps->id, strlen(ps->id), ps->value, ps->len);
+	    service_decode(e->key, e->key_len, e->value, e->len);
 	char id[LIMIT_SERVICE_ID + 1];
 
 	must(s != NULL);
@@ -62,8 +63,24 @@ check_service(const struct pod *pod, const struct pod_service *ps)
 }
 
 static void
+check_item(const struct pod *pod)
+{
+	const struct pod_entry *e = &pod->item;
+	struct pod_item *item =
+	    pod_item_decode(e->key, e->key_len, e->value, e->len);
+
+	must(item != NULL);
+	must(strcmp(item->uid, pod->uid) == 0);
+	must(item->services == pod->nservices);
+	must(item->ours == pod->ours);
+	must(item->ours || *item->sidecar == '\0');
+	free(item);
+}
+
+static void
 check_pod(const struct pod *pod)
 {
+	check_item(pod);
 	must(pod->ours || pod->nservices == 0);
 	must(!pod->ours ||
 	    (pod->interval_ms >= conf.min_interval_ms &&

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/pod.h"
 #include "tests/unit/pod_text.h"
 #include "workers/kubelet_reader/podlist.h"
 #include "workers/kubelet_reader/split.h"
@@ -22,11 +23,14 @@ struct shell {
 	struct podlist *list;
 	struct guard_list last;
 	json_object *services; /* id -> what pods.c encoded, in hex */
+	json_object *items; /* "namespace/name" -> the same */
 	size_t piece; /* bytes that come at once */
 	XXH128_hash_t prefix; /* of the last pod */
 	size_t known; /* pods that were not even scanned */
-	size_t puts;
+	size_t puts; /* of services */
 	size_t dels;
+	size_t item_puts;
+	size_t item_dels;
 	size_t notices;
 };
 
@@ -49,27 +53,79 @@ on_known(XXH128_hash_t prefix, size_t *len, XXH128_hash_t *hash, void *arg)
 static const struct split_ops split_ops = { on_pod, on_known };
 
 static void
-on_put(const struct pod_service *ps, void *arg)
+keep(json_object *in, const char *name, const struct pod_entry *e)
 {
-	struct shell *sh = arg;
-	char *hex = xcalloc(2 * ps->len + 1, 1);
+	char *hex = xcalloc(2 * e->len + 1, 1);
 
-	for (size_t i = 0; i < ps->len; i++)
-		sprintf(hex + 2 * i, "%02x", ((uint8_t *)ps->value)[i]);
-	json_object_object_add(sh->services, ps->id,
-	    json_object_new_string(hex));
+	for (size_t i = 0; i < e->len; i++)
+		sprintf(hex + 2 * i, "%02x", ((uint8_t *)e->value)[i]);
+	json_object_object_add(in, name, json_object_new_string(hex));
 	free(hex);
+}
+
+static void
+name_of(const struct pod_entry *e, char *name, size_t cap)
+{
+	struct pod_item *item =
+	    pod_item_decode(e->key, e->key_len, e->value, e->len);
+
+	ck_assert_ptr_nonnull(item);
+	snprintf(name, cap, "%s/%s", item->namespace, item->name);
+	free(item);
+}
+
+/* Its pod is there already. */
+static void
+put_service(struct shell *sh, const struct pod_entry *e)
+{
+	struct service *s =
+	    service_decode(e->key, e->key_len, e->value, e->len);
+	char name[400];
+
+	ck_assert_ptr_nonnull(s);
+	snprintf(name, sizeof(name), "%s/%s", s->namespace, s->pod);
+	free(s);
+	ck_assert_ptr_nonnull(json_object_object_get(sh->items, name));
+	keep(sh->services, e->key, e);
 	sh->puts++;
 }
 
 static void
-on_del(const char *id, void *arg)
+on_put(const struct pod_entry *e, void *arg)
 {
 	struct shell *sh = arg;
+	char name[400];
 
-	ck_assert(json_object_object_get(sh->services, id) != NULL);
-	json_object_object_del(sh->services, id);
-	sh->dels++;
+	if (!pod_key_is(e->key, e->key_len)) {
+		put_service(sh, e);
+		return;
+	}
+	name_of(e, name, sizeof(name));
+	keep(sh->items, name, e);
+	sh->item_puts++;
+}
+
+static void
+del_from(json_object *o, const char *name)
+{
+	ck_assert(json_object_object_get(o, name) != NULL);
+	json_object_object_del(o, name);
+}
+
+static void
+on_del(const struct pod_entry *e, void *arg)
+{
+	struct shell *sh = arg;
+	char name[400];
+
+	if (!pod_key_is(e->key, e->key_len)) {
+		del_from(sh->services, e->key);
+		sh->dels++;
+		return;
+	}
+	name_of(e, name, sizeof(name));
+	del_from(sh->items, name);
+	sh->item_dels++;
 }
 
 static void
@@ -95,6 +151,7 @@ shell_new(const char *node, bool node_optional)
 	sh->split = split_new(&split_ops, secret, &sh->refusal, sh);
 	sh->list = podlist_new(&sh->conf, secret, &sh->refusal);
 	sh->services = json_object_new_object();
+	sh->items = json_object_new_object();
 	return sh;
 }
 
@@ -104,6 +161,7 @@ shell_free(struct shell *sh)
 	podlist_free(sh->list);
 	split_free(sh->split);
 	json_object_put(sh->services);
+	json_object_put(sh->items);
 	free(sh);
 }
 
@@ -114,6 +172,7 @@ read_text(struct shell *sh, const char *s, size_t len)
 	podlist_begin(sh->list);
 	split_begin(sh->split);
 	sh->known = sh->puts = sh->dels = sh->notices = 0;
+	sh->item_puts = sh->item_dels = 0;
 	for (size_t at = 0; at < len; at += sh->piece) {
 		size_t n = len - at < sh->piece ? len - at : sh->piece;
 
@@ -222,6 +281,8 @@ START_TEST(same_pods_are_not_parsed_again)
 	ck_assert_uint_eq(sh->puts, lists[_i].services);
 	ck_assert_uint_eq(json_object_object_length(sh->services),
 	    lists[_i].services);
+	ck_assert_uint_eq(sh->item_puts, lists[_i].n);
+	ck_assert_uint_eq(podlist_services(sh->list), lists[_i].services);
 	ck_assert_uint_eq(podlist_pods(sh->list), lists[_i].n);
 	ck_assert_uint_eq(podlist_ours(sh->list), lists[_i].ours);
 	ck_assert_uint_eq(podlist_interval(sh->list), lists[_i].interval_ms);
@@ -236,6 +297,7 @@ START_TEST(same_pods_are_not_parsed_again)
 		ck_assert_uint_eq(stats(sh).same, lists[_i].n);
 		ck_assert(!stats(sh).ours_changed);
 		ck_assert_uint_eq(sh->puts + sh->dels + sh->notices, 0);
+		ck_assert_uint_eq(sh->item_puts + sh->item_dels, 0);
 		ck_assert_int_eq(memcmp(&before, &sh->last, sizeof(before)), 0);
 	}
 	shell_free(sh);
@@ -255,7 +317,8 @@ START_TEST(a_flip_touches_one_pod)
 	ck_assert_uint_eq(stats(sh).parsed, 1);
 	ck_assert(stats(sh).ours_changed);
 	ck_assert_uint_eq(sh->puts, 2);
-	ck_assert_uint_eq(sh->dels, 0);
+	ck_assert_uint_eq(sh->item_puts, 1);
+	ck_assert_uint_eq(sh->dels + sh->item_dels, 0);
 	ck_assert_uint_eq(sh->last.pods_lost, 0);
 	ck_assert_uint_eq(sh->known, 5);
 	/* It is known by its new bytes from now on. */
@@ -336,7 +399,8 @@ START_TEST(a_pod_is_replaced)
 	/* Lost, and yet its services are there all the time. */
 	ck_assert_uint_eq(sh->last.pods_lost, 1);
 	ck_assert_uint_eq(sh->puts, 2);
-	ck_assert_uint_eq(sh->dels, 0);
+	ck_assert_uint_eq(sh->item_puts, 1);
+	ck_assert_uint_eq(sh->dels + sh->item_dels, 0);
 	shell_free(sh);
 	json_object_put(list);
 }
@@ -411,6 +475,8 @@ START_TEST(what_is_dropped_never_was)
 	ck_assert_uint_eq(sh->dels, 1);
 	read_and_accept(sh, empty);
 	ck_assert_uint_eq(json_object_object_length(sh->services), 0);
+	ck_assert_uint_eq(sh->item_dels, 6);
+	ck_assert_uint_eq(json_object_object_length(sh->items), 0);
 	shell_free(sh);
 	json_object_put(empty);
 	json_object_put(list);
@@ -611,6 +677,7 @@ START_TEST(any_history_leads_to_the_same)
 		read_and_accept(sh, list);
 		read_and_accept(new, list);
 		ck_assert(json_object_equal(sh->services, new->services));
+		ck_assert(json_object_equal(sh->items, new->items));
 		ck_assert_uint_eq(podlist_interval(sh->list),
 		    podlist_interval(new->list));
 		shell_free(new);

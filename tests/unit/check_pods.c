@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/pod.h"
 #include "tests/unit/pod_text.h"
 #include "workers/json_scan.h"
 #include "workers/kubelet_reader/pods.h"
@@ -45,11 +46,11 @@ parse_good(const char *text)
 static struct service *
 service_of(const struct pod *pod, size_t i)
 {
-	const struct pod_service *ps = &pod->services[i];
+	const struct pod_entry *e = &pod->services[i];
 	struct service *s;
 
 	ck_assert_uint_lt(i, pod->nservices);
-	s = service_decode(ps->id, strlen(ps->id), ps->value, ps->len);
+	s = service_decode(e->key, e->key_len, e->value, e->len);
 	ck_assert_ptr_nonnull(s);
 	return s;
 }
@@ -386,19 +387,19 @@ static const struct derived {
 	    "web 9 passing", NULL },
 	{ { TWO, TWO_READY("true", "false"),
 	      .annotations = "{" NAME ",\"" A "sidecar\":\" log\"}" },
-	    "web 9 critical", NULL },
+	    "web 9 passing", NULL },
 	{ { TWO, TWO_READY("false", "true"),
 	      .annotations = "{" NAME ",\"" A "sidecar\":\"log\"}" },
 	    "web 9 critical", NULL },
 	{ { TWO, TWO_READY("true", "false"),
 	      .annotations = "{" NAME ",\"" A "sidecar\":\"log\",\"" A
 			     "service-health\":\"passing\"}" },
-	    "web 9 critical", NULL },
+	    "web 9 passing", NULL },
 	{ { TWO, TWO_READY("true", "false"),
 	      .annotations = "{" NAME ",\"" A "sidecar\":\"log\",\"" A
 			     "service-health\":\"warning\"}" },
 	    "web 9 warning", NULL },
-	{ WITH("\"" A "sidecar\":\"x\""), "web 8080 critical",
+	{ WITH("\"" A "sidecar\":\"x\""), "web 8080 passing",
 	    "sidecar \"x\": the pod has no such container" },
 	{ WITH("\"" A "sidecar\":\"\""), "web 8080 passing", NULL },
 	/* Phase, end, address. */
@@ -547,7 +548,7 @@ static const struct {
 	    "", "{\"web\":true}" },
 	{ { TWO, TWO_READY("true", "false"),
 	      .annotations = "{" NAME ",\"" A "sidecar\":\"log\"}" },
-	    "waiting for the sidecar to be ready", "{\"web\":true}" },
+	    "", "{\"web\":true}" },
 	{ { .metadata = "\"deletionTimestamp\":\"2026-11-21T16:00:00Z\"," },
 	    "pod is terminating", "{\"web\":true}" },
 	{ WITH("\"" A "service-health\":\"warning\""), "set by annotation",
@@ -564,6 +565,199 @@ START_TEST(output_and_notes)
 	ck_assert_str_eq(s->output, checks[_i].output);
 	ck_assert_str_eq(s->notes, checks[_i].notes);
 	free(s);
+	pod_free(pod);
+	free(text);
+}
+END_TEST
+
+/* The pod itself. */
+
+#define GATE    "katalog-sync.wish.com/synced"
+#define GATED   .spec = "\"readinessGates\":[{\"conditionType\":\"" GATE "\"}],"
+#define LOG     "{" NAME ",\"" A "sidecar\":\"log\"}"
+#define HOST_IP ",\"hostIP\":\"10.9.9.9\""
+#define CONDITION(status) \
+	STATUS ",\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}," \
+	       "{\"type\":\"" GATE "\",\"status\":\"" status "\"}]"
+
+static const struct {
+	struct fragments pod;
+	const char *item;
+} items[] = {
+	{ { .annotations = NULL }, "10.1.2.3 1 ours ready" },
+	{ { .annotations = "{}" }, "10.1.2.3 0 ready" },
+	{ { .annotations = "{}", NOT_READY }, "10.1.2.3 0" },
+	{ { NOT_READY }, "10.1.2.3 1 ours" },
+	{ ANNOTATED("\"" A "service-names\":\"\""), "10.1.2.3 0 ours ready" },
+	{ ANNOTATED("\"" A "service-names\":\"a,b/c,d\""),
+	    "10.1.2.3 2 ours ready" },
+	/* sidecar: only of pods that are ours */
+	{ { .annotations = LOG, TWO, TWO_READY("true", "false") },
+	    "10.1.2.3 sidecar=log 1 ours ready" },
+	{ { .annotations = LOG, TWO, TWO_READY("true", "true") },
+	    "10.1.2.3 sidecar=log 1 ours ready sidecar-ready" },
+	{ { .annotations = LOG, TWO, TWO_READY("false", "true") },
+	    "10.1.2.3 sidecar=log 1 ours sidecar-ready" },
+	{ { .annotations = LOG,
+	      TWO,
+	      TWO_READY("true", "true"),
+	      .status = "\"phase\":\"Pending\"" },
+	    "sidecar=log 0 ours waits ready sidecar-ready" },
+	{ WITH("\"" A "sidecar\":\"x\""), "10.1.2.3 sidecar=x 1 ours ready" },
+	{ WITH("\"" A "sidecar\":\"X Y\""), "10.1.2.3 sidecar=? 1 ours ready" },
+	{ { .annotations = "{\"" A "sidecar\":\"web\"}" }, "10.1.2.3 0 ready" },
+	/* container-exclude */
+	{ { .annotations = "{" NAME ",\"" A "container-exclude\":\"log\"}",
+	      TWO,
+	      TWO_READY("true", "false") },
+	    "10.1.2.3 1 ours ready" },
+	/* phase, address, end */
+	{ { .status = "\"phase\":\"Running\"" HOST_IP },
+	    "@10.9.9.9 0 ours waits ready" },
+	{ { .status = "\"phase\":\"Succeeded\"" }, "0 ours waits ready" },
+	{ { .metadata = "\"deletionTimestamp\":\"2026-11-21T16:00:00Z\"," },
+	    "10.1.2.3 1 ours ending ready" },
+	/* addresses */
+	{ { .status = STATUS HOST_IP
+	      ",\"hostIPs\":[{\"ip\":\"10.9.9.9\"},{},{\"ip\":\"fd00::9\"}]" },
+	    "10.1.2.3 @10.9.9.9 @fd00::9 1 ours ready" },
+	{ { .status = "\"phase\":\"Running\",\"podIP\":\"10.0.0.1\","
+		      "\"podIPs\":[{\"ip\":\"10.0.0.1\"},"
+		      "{\"ip\":\"10.0.0.2\"},{\"ip\":\"fd00::1\"}]" },
+	    "10.0.0.1 10.0.0.2 fd00::1 1 ours ready" },
+	{ { .status = STATUS ",\"hostIP\":\"\"" }, "10.1.2.3 1 ours ready" },
+	{ { .spec = "\"hostNetwork\":true," },
+	    "10.1.2.3 1 ours ready host-network" },
+	{ { .spec = "\"hostNetwork\":false," }, "10.1.2.3 1 ours ready" },
+	/* the gate */
+	{ { GATED }, "10.1.2.3 1 ours ready gated" },
+	{ { GATED, .annotations = "{}" }, "10.1.2.3 0 ready gated" },
+	{ { .spec = "\"readinessGates\":[{\"conditionType\":\"x/y\"}]," },
+	    "10.1.2.3 1 ours ready" },
+	{ { .spec = "\"readinessGates\":[{\"conditionType\":\"x/y\"},"
+		    "{\"conditionType\":\"" GATE "\"}]," },
+	    "10.1.2.3 1 ours ready gated" },
+	{ { GATED, .status = CONDITION("True") },
+	    "10.1.2.3 1 ours ready gated condition=2" },
+	{ { GATED, .status = CONDITION("False") },
+	    "10.1.2.3 1 ours ready gated condition=1" },
+	{ { GATED, .status = CONDITION("Unknown") },
+	    "10.1.2.3 1 ours ready gated condition=1" },
+};
+
+static void
+append_addresses(char *to, size_t cap, const char *mark,
+    const char *const *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		append(to, cap, mark);
+		append(to, cap, list[i]);
+		append(to, cap, " ");
+	}
+}
+
+static void
+append_if(char *to, size_t cap, bool is, const char *word)
+{
+	append(to, cap, is ? word : "");
+}
+
+static void
+describe_item(const struct pod_item *p, char *to, size_t cap)
+{
+	char text[400];
+
+	*to = '\0';
+	append_addresses(to, cap, "", p->addresses, p->naddresses);
+	append_addresses(to, cap, "@", p->node_addresses, p->nnode_addresses);
+	snprintf(text, sizeof(text), "sidecar=%s ", p->sidecar);
+	append_if(to, cap, *p->sidecar != '\0', text);
+	snprintf(text, sizeof(text), "%u", p->services);
+	append(to, cap, text);
+	append_if(to, cap, p->ours, " ours");
+	append_if(to, cap, p->waits, " waits");
+	append_if(to, cap, p->ending, " ending");
+	append_if(to, cap, p->ready, " ready");
+	append_if(to, cap, p->sidecar_ready, " sidecar-ready");
+	append_if(to, cap, p->host_network, " host-network");
+	append_if(to, cap, p->gated, " gated");
+	snprintf(text, sizeof(text), " condition=%d", (int)p->condition);
+	append_if(to, cap, p->condition != POD_CONDITION_NONE, text);
+}
+
+static struct pod_item *
+item_of(const struct pod *pod)
+{
+	const struct pod_entry *e = &pod->item;
+	struct pod_item *item =
+	    pod_item_decode(e->key, e->key_len, e->value, e->len);
+
+	ck_assert_ptr_nonnull(item);
+	ck_assert(pod_key_is(e->key, e->key_len));
+	return item;
+}
+
+START_TEST(the_pod_itself)
+{
+	char *text = pod_text(&items[_i].pod), said[4096];
+	struct pod *pod = parse_good(text);
+	struct pod_item *item = item_of(pod);
+
+	ck_assert_str_eq(item->namespace, "ns");
+	ck_assert_str_eq(item->name, "p");
+	ck_assert_str_eq(item->uid, "u-1");
+	describe_item(item, said, sizeof(said));
+	ck_assert_msg(strcmp(said, items[_i].item) == 0,
+	    "%s:\n%s\nin place of\n%s", text, said, items[_i].item);
+	free(item);
+	pod_free(pod);
+	free(text);
+}
+END_TEST
+
+START_TEST(services_know_of_the_sidecar)
+{
+	const struct fragments with = { .annotations = LOG,
+		TWO,
+		TWO_READY("true", "true") };
+	const struct fragments without = { .annotations = NULL };
+
+	for (int i = 0; i < 2; i++) {
+		char *text = pod_text(i == 0 ? &with : &without);
+		struct pod *pod = parse_good(text);
+		struct service *s = service_of(pod, 0);
+
+		ck_assert_int_eq(s->sidecar, i == 0);
+		free(s);
+		pod_free(pod);
+		free(text);
+	}
+}
+END_TEST
+
+/* One more than there is room for: the rest is left out. */
+START_TEST(addresses_have_a_bound)
+{
+	char status[2000] =
+	    "\"phase\":\"Running\",\"podIPs\":[{\"ip\":\"::1\"}";
+	struct fragments f = { .status = status, .annotations = "{}" };
+	struct pod_item *item;
+	struct pod *pod;
+	char *text;
+
+	for (unsigned i = 0; i < POD_ADDRESSES; i++) {
+		char ip[40];
+
+		snprintf(ip, sizeof(ip), ",{\"ip\":\"10.0.0.%u\"}", i);
+		append(status, sizeof(status), ip);
+	}
+	append(status, sizeof(status), "]");
+	text = pod_text(&f);
+	pod = parse_good(text);
+	item = item_of(pod);
+	ck_assert_uint_eq(item->naddresses, POD_ADDRESSES);
+	ck_assert_str_eq(item->addresses[POD_ADDRESSES - 1], "10.0.0.14");
+	free(item);
 	pod_free(pod);
 	free(text);
 }
@@ -616,6 +810,17 @@ static const struct {
 	{ { .statuses = "[{\"name\":\"web\",\"ready\":true},"
 			"{\"name\":\"web\",\"ready\":false}]" },
 	    "two statuses of container \"web\"" },
+	{ { .spec = "\"hostNetwork\":1," }, "\"hostNetwork\" is not true" },
+	{ { .spec = "\"readinessGates\":{}," }, "\"readinessGates\" is not" },
+	{ { .spec = "\"readinessGates\":[{\"conditionType\":1}]," },
+	    "\"conditionType\" is not text" },
+	{ { .status = STATUS ",\"conditions\":[1]" }, "\"conditions\" holds" },
+	{ { .status = STATUS ",\"conditions\":[{\"status\":true}]" },
+	    "\"status\" is not text" },
+	{ { .status = STATUS ",\"hostIP\":\"n1\"" },
+	    "\"hostIP\" is no address" },
+	{ { .status = STATUS ",\"hostIPs\":[{\"ip\":\"n1\"}]" },
+	    "\"hostIPs\" is no address" },
 	{ { .spec = "\"initContainers\":{}," }, "\"initContainers\" is not" },
 	{ { .spec = "\"initContainers\":[{\"restartPolicy\":1}]," },
 	    "\"restartPolicy\" is not text" },
@@ -922,6 +1127,9 @@ cases(void)
 	tcase_add_loop_test(t, intervals_and_ttls, 0, COUNT(times));
 	tcase_add_loop_test(t, pod_addresses, 0, COUNT(addresses));
 	tcase_add_loop_test(t, output_and_notes, 0, COUNT(checks));
+	tcase_add_loop_test(t, the_pod_itself, 0, COUNT(items));
+	tcase_add_test(t, services_know_of_the_sidecar);
+	tcase_add_test(t, addresses_have_a_bound);
 	tcase_add_loop_test(t, refused_by_content, 0, COUNT(refused_pods));
 	tcase_add_loop_test(t, identity, 0, COUNT(identities));
 	tcase_add_test(t, refusal_names_the_pod);

@@ -43,6 +43,7 @@ struct actual {
 struct actual_list {
 	struct actual *v;
 	size_t n;
+	char *node; /* of our checks; NULL: there are none */
 };
 
 static inline bool

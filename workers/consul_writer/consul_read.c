@@ -314,6 +314,22 @@ read_id(struct json_object *service, const char *key, const char **id)
 	return NULL;
 }
 
+/* All checks are of the agent's own node; agents differ, and names may be odd. */
+static char *
+read_node(struct json_object *checks)
+{
+	const char *node;
+
+	json_object_object_foreach(checks, id, check) {
+		if (has_our_prefix(id) &&
+		    json_object_is_type(check, json_type_object) &&
+		    get_text(check, "Node", &node) && *node != '\0' &&
+		    strcmp(node, OTHER_TEXT) != 0)
+			return xstrdup(node);
+	}
+	return NULL;
+}
+
 static const char *
 read_all(struct json_object *services, struct json_object *checks,
     struct actual_list *out)
@@ -349,11 +365,13 @@ read_objects(struct json_object *services, struct json_object *checks,
 	if ((n = json_object_object_length(services)) == 0)
 		return NULL;
 	out->v = xcalloc((size_t)n, sizeof(*out->v));
-	if ((why = read_all(services, checks, out)) != NULL)
+	if ((why = read_all(services, checks, out)) != NULL) {
 		actual_list_free(out);
-	else
-		qsort(out->v, out->n, sizeof(*out->v), by_id);
-	return why;
+		return why;
+	}
+	out->node = read_node(checks);
+	qsort(out->v, out->n, sizeof(*out->v), by_id);
+	return NULL;
 }
 
 const char *
@@ -381,5 +399,6 @@ actual_list_free(struct actual_list *l)
 		free(l->v[i].pod);
 	}
 	free(l->v);
+	free(l->node);
 	*l = (struct actual_list){ 0 };
 }

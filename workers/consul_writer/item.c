@@ -271,8 +271,8 @@ actual_word(const struct plan_item *it)
 	return words[it->state];
 }
 
-static const char *
-error_text(const struct plan_item *it)
+const char *
+item_error(const struct plan_item *it)
 {
 	if (is_blocked(it))
 		return FOREIGN_TEXT;
@@ -297,7 +297,7 @@ item_say(struct plan *p, struct plan_item *it)
 		.pod = it->want != NULL ? it->want->pod : it->pod,
 		.desired = desired_word(it),
 		.actual = actual_word(it),
-		.error = error_text(it),
+		.error = item_error(it),
 	};
 
 	if (is_said(it, &r))
@@ -307,6 +307,30 @@ item_say(struct plan *p, struct plan_item *it)
 	it->said_desired = r.desired;
 	it->said_actual = r.actual;
 	p->conf.report(&r, p->conf.arg);
+}
+
+/* A refresh says again what the agent has. */
+static bool
+is_written(const struct plan_item *it, enum plan_op op)
+{
+	if (it->want == NULL || op != PLAN_REFRESH)
+		return false;
+	return !it->in_flight ||
+	    (it->op == PLAN_REFRESH && it->sent_status == it->want->status);
+}
+
+static void
+item_mark(struct plan *p, struct plan_item *it, enum plan_op op)
+{
+	bool was = it->written;
+
+	it->written = is_written(it, op);
+	if (it->written == was)
+		return;
+	if (it->written)
+		it->written_since = ++p->stamp;
+	if (p->conf.moved != NULL)
+		p->conf.moved(it->id, p->conf.arg);
 }
 
 static void
@@ -322,6 +346,7 @@ item_end(struct plan *p, struct plan_item *it)
 {
 	item_result(p, it, PLAN_DONE, "");
 	item_count(p, it, PLAN_OPS);
+	item_mark(p, it, PLAN_OPS);
 	item_unsay(p, it);
 	item_free(p, it);
 }
@@ -339,6 +364,7 @@ item_settle(struct plan *p, struct plan_item *it, uint64_t now)
 	if (!it->in_flight && op != PLAN_OPS)
 		item_place(p, it, op, now);
 	item_count(p, it, op);
+	item_mark(p, it, op);
 	/* Somebody else's is no concern of ours, unless it is in the way. */
 	if (it->want == NULL && it->state == ACTUAL_FOREIGN)
 		item_unsay(p, it);

@@ -47,6 +47,9 @@ struct plan_item {
 	enum plan_result result; /* of the last write */
 	char *error; /* NULL: it went well */
 
+	bool written; /* see plan_view() */
+	uint64_t written_since;
+
 	/* As the plan's counts and the last report have it. */
 	bool pending;
 	bool blocked;
@@ -98,6 +101,9 @@ void item_free(struct plan *p, struct plan_item *it);
 /* Changes of the result go through this, as it is counted. */
 void item_result(struct plan *p, struct plan_item *it, enum plan_result r,
     const char *text);
+
+/* That its ID is somebody else's, the last write's error, or "". */
+const char *item_error(const struct plan_item *it);
 
 /* Sets the time of its next refresh, its TTL having started at that time. */
 void item_refresh_in(const struct plan *p, struct plan_item *it,

@@ -7,9 +7,11 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/pod.h"
 #include "common/service.h"
 #include "common/state.h"
 #include "workers/consul_writer/consul_json.h"
+#include "workers/consul_writer/sidecars.h"
 #include "workers/consul_writer/writer.h"
 #include "workers/publisher.h"
 #include "workers/upstream.h"
@@ -19,7 +21,9 @@ struct context {
 	struct upstream consul; /* a dry run does not ask it */
 	struct writer *writer;
 	struct replica *desired; /* from kubelet-reader */
+	struct sidecars *sidecars;
 	struct publisher *reports; /* to http */
+	struct publisher *gates; /* to k8s-writer */
 	uint64_t deregister_ms;
 	bool dry_run;
 	bool started;
@@ -31,30 +35,26 @@ static bool
 on_put(const struct set_entry *e, void *arg)
 {
 	struct context *c = arg;
-	struct service *s =
-	    service_decode(e->key, e->key_len, e->val, e->val_len);
 
-	if (s == NULL)
-		return false;
-	if (!service_is_own(s)) {
-		free(s);
-		return false;
-	}
-	if (c->dry_run)
-		free(s);
-	else
-		writer_want(c->writer, s);
-	return true;
+	return sidecars_put(c->sidecars, e);
 }
 
 static void
 on_del(const void *key, size_t key_len, bool named, void *arg)
 {
 	struct context *c = arg;
-	char *id = xstrndup(key, key_len);
 
-	writer_drop(c->writer, id, named);
-	free(id);
+	sidecars_del(c->sidecars, key, key_len, named);
+}
+
+static struct service *
+desired_service(struct context *c, const struct set_entry *e)
+{
+	struct service *s =
+	    service_decode(e->key, e->key_len, e->val, e->val_len);
+
+	sidecars_judge(c->sidecars, s);
+	return s;
 }
 
 /* --dry-run: what would be registered, in the order of the IDs. */
@@ -67,10 +67,11 @@ print_desired(struct context *c)
 	char *text;
 
 	for (e = replica_first(c->desired); e != NULL;
-	     e = replica_next(c->desired, e))
-		list[i++] =
-		    service_decode(e->key, e->key_len, e->val, e->val_len);
-	text = consul_json_dry_run((const struct service *const *)list, n,
+	     e = replica_next(c->desired, e)) {
+		if (!pod_key_is(e->key, e->key_len))
+			list[i++] = desired_service(c, e);
+	}
+	text = consul_json_dry_run((const struct service *const *)list, i,
 	    c->deregister_ms);
 	worker_answer(text);
 	free(text);
@@ -89,8 +90,8 @@ on_synced(bool new_epoch, void *arg)
 		print_desired(c);
 		return;
 	}
+	sidecars_synced(c->sidecars);
 	writer_synced(c->writer, new_epoch);
-	publisher_complete(c->reports);
 }
 
 static void
@@ -99,6 +100,7 @@ on_fresh(uint64_t read_at, bool confirmed, void *arg)
 	struct context *c = arg;
 
 	writer_fresh(c->writer, read_at, confirmed);
+	sidecars_fresh(c->sidecars);
 }
 
 static const struct replica_ops desired_ops = {
@@ -130,6 +132,14 @@ on_gone(const char *id, void *arg)
 }
 
 static void
+on_moved(void *arg)
+{
+	struct context *c = arg;
+
+	sidecars_moved(c->sidecars);
+}
+
+static void
 on_health(enum health h, bool synced, const char *text, void *arg)
 {
 	struct context *c = arg;
@@ -138,6 +148,15 @@ on_health(enum health h, bool synced, const char *text, void *arg)
 }
 
 /* ---- the worker ---- */
+
+static void
+on_ready(void *arg)
+{
+	struct context *c = arg;
+
+	if (!c->dry_run)
+		writer_start(c->writer);
+}
 
 static void
 on_stopped(void *arg)
@@ -171,6 +190,7 @@ make_writer(struct context *c)
 		.concurrency = concurrency(s),
 		.report = on_report,
 		.gone = on_gone,
+		.moved = on_moved,
 		.health = on_health,
 		.stopped = on_stopped,
 		.arg = c,
@@ -180,6 +200,33 @@ make_writer(struct context *c)
 	return writer_new(&conf);
 }
 
+static struct sidecars *
+make_sidecars(struct context *c)
+{
+	const struct settings *s = c->w->settings;
+	struct sidecars_conf conf = {
+		.base = c->w->base,
+		.client = c->consul.client,
+		.writer = c->writer,
+		.metrics = &c->w->metrics,
+		.reports = c->reports,
+		.gates = c->gates,
+		.server = c->consul.name,
+		.prefix = c->consul.prefix,
+		.namespace = settings_str(s, OPT_CONSUL_NAMESPACE),
+		.timeout_ms = settings_u64(s, OPT_CONSUL_TIMEOUT),
+		.calls = *settings_str(s, OPT_BIND_ADDRESS) != '\0',
+		.verify_peer = settings_bool(s, OPT_SIDECAR_VERIFY_PEER),
+		.set_gates =
+		    strcmp(settings_str(s, OPT_READINESS_GATES), "yes") == 0,
+		.ready = on_ready,
+		.arg = c,
+	};
+
+	arc4random_buf(&conf.seed, sizeof(conf.seed));
+	return sidecars_new(&conf);
+}
+
 static void
 make_links(struct context *c)
 {
@@ -187,6 +234,8 @@ make_links(struct context *c)
 	worker_follows(c->w, ROLE_KUBELET_READER, c->desired);
 	c->reports = publisher_new(0);
 	worker_feeds(c->w, ROLE_HTTP, publisher_feed(c->reports));
+	c->gates = publisher_new(0);
+	worker_feeds(c->w, ROLE_K8S_WRITER, publisher_feed(c->gates));
 }
 
 static void
@@ -200,11 +249,13 @@ preload(struct worker *w, struct sandbox *sb)
 	c->dry_run = settings_bool(s, OPT_DRY_RUN);
 	c->deregister_ms = settings_u64(s, OPT_DEREGISTER_CRITICAL_AFTER);
 	upstream_init(&c->consul, UPSTREAM_CONSUL, s);
-	/* One connection more for reads, so that they don't wait. */
+	/* Two connections more for reads, so that they don't wait: the
+	 * agent's state, and the catalog. */
 	if (!c->dry_run)
-		upstream_preload(&c->consul, w, sb, concurrency(s) + 1);
+		upstream_preload(&c->consul, w, sb, concurrency(s) + 2);
 	make_links(c);
 	c->writer = make_writer(c);
+	c->sidecars = make_sidecars(c);
 }
 
 static void
@@ -215,8 +266,7 @@ start(struct worker *w)
 	worker_health(w, HEALTH_STARTING, false,
 	    "waiting for the first pod list");
 	c->started = true;
-	if (!c->dry_run)
-		writer_start(c->writer);
+	sidecars_start(c->sidecars);
 }
 
 static void
@@ -234,6 +284,23 @@ on_connected(struct worker *w, int fd)
 	struct context *c = w->ctx;
 
 	upstream_connected(&c->consul, fd);
+}
+
+static void
+on_link(struct worker *w, enum role peer, struct channel *ch)
+{
+	struct context *c = w->ctx;
+
+	if (peer == ROLE_HTTP)
+		sidecars_link(c->sidecars, ch);
+}
+
+static bool
+on_message(struct worker *w, enum role peer, const struct msg *m)
+{
+	struct context *c = w->ctx;
+
+	return peer == ROLE_HTTP && sidecars_message(c->sidecars, m);
 }
 
 static void
@@ -256,6 +323,8 @@ main(void)
 		.start = start,
 		.blob = on_blob,
 		.connected = on_connected,
+		.link = on_link,
+		.message = on_message,
 		.stop = stop,
 	};
 

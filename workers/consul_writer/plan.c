@@ -431,6 +431,27 @@ plan_retry(struct plan *p, uint64_t now)
 	settle_all(p, forgive_failed, now);
 }
 
+struct plan_view
+plan_view(struct plan *p, const char *id)
+{
+	const struct plan_item *it = item_find(p, id);
+
+	if (it == NULL || it->want == NULL)
+		return (struct plan_view){ .error = "" };
+	return (struct plan_view){
+		.written = it->written,
+		.since = it->written_since,
+		.status = it->want->status,
+		.error = item_error(it),
+	};
+}
+
+uint64_t
+plan_stamp(const struct plan *p)
+{
+	return p->stamp;
+}
+
 void
 plan_counts(const struct plan *p, struct plan_counts *c)
 {

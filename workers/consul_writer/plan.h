@@ -42,6 +42,8 @@ struct plan_conf {
 	 */
 	void (*report)(const struct service_report *r, void *arg);
 	void (*gone)(const char *id, void *arg);
+	/* What plan_view() says of that service has changed; may be NULL. */
+	void (*moved)(const char *id, void *arg);
 	void *arg;
 };
 
@@ -134,5 +136,22 @@ struct plan_counts {
 };
 
 void plan_counts(const struct plan *p, struct plan_counts *c);
+
+struct plan_view {
+	/*
+	 * The agent has it as it is wanted, and nothing is under way that
+	 * might change that.
+	 */
+	bool written;
+	uint64_t since; /* written only: as plan_stamp() was then */
+	enum service_status status; /* as it is wanted */
+	const char *error; /* why not, "": it is on its way; valid until the
+			      next call of the plan */
+};
+
+/* Of a service that is not wanted: not written, no error. */
+struct plan_view plan_view(struct plan *p, const char *id);
+/* Counts up with whatever happens. */
+uint64_t plan_stamp(const struct plan *p);
 
 #endif

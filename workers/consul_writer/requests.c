@@ -207,6 +207,18 @@ read_answer(struct writer *w, const struct http_response *r)
 	return false;
 }
 
+/* An agent without a service of ours does not say it: what was known holds. */
+static void
+take_node(struct writer *w, const char *node)
+{
+	if (node == NULL || strcmp(node, writer_node(w)) == 0)
+		return;
+	free(w->node);
+	w->node = xstrdup(node);
+	if (w->conf.moved != NULL)
+		w->conf.moved(w->conf.arg);
+}
+
 static void
 read_apply(struct writer *w, const struct http_response *r)
 {
@@ -224,6 +236,7 @@ read_apply(struct writer *w, const struct http_response *r)
 		return;
 	}
 	plan_read_end(w->plan, &l, now);
+	take_node(w, l.node);
 	actual_list_free(&l);
 	agent_read_ok(&w->agent, now);
 	say_no_trouble(w);

@@ -33,6 +33,30 @@ kick(struct writer *w)
 		timer_arm(w->timer, 0);
 }
 
+static void
+moved(struct writer *w)
+{
+	if (w->conf.moved != NULL)
+		w->conf.moved(w->conf.arg);
+}
+
+static void
+on_moved(const char *id, void *arg)
+{
+	(void)id;
+	moved(arg);
+}
+
+/* An agent that was lost or found changes what is known of all services. */
+static void
+find_moved(struct writer *w)
+{
+	if (w->agent.known == w->was_known)
+		return;
+	w->was_known = w->agent.known;
+	moved(w);
+}
+
 /* When pump() has something to do without an event. */
 static uint64_t
 next_due(struct writer *w, uint64_t now)
@@ -80,6 +104,7 @@ pump(struct writer *w)
 	start_writes(w, now);
 	pass_end(w, now);
 	tell(w, now);
+	find_moved(w);
 	arm(w, now);
 }
 
@@ -95,17 +120,34 @@ on_stop_timer(evutil_socket_t fd, short what, void *arg)
 	stopped(w);
 }
 
+static void
+on_report(const struct service_report *r, void *arg)
+{
+	struct writer *w = arg;
+
+	w->conf.report(r, w->conf.arg);
+}
+
+static void
+on_gone(const char *id, void *arg)
+{
+	struct writer *w = arg;
+
+	w->conf.gone(id, w->conf.arg);
+}
+
 struct writer *
 writer_new(const struct writer_conf *conf)
 {
+	struct writer *w = xcalloc(1, sizeof(*w));
 	struct plan_conf plan_conf = {
 		.stale_after_ms = conf->stale_after_ms,
 		.seed = conf->seed,
-		.report = conf->report,
-		.gone = conf->gone,
-		.arg = conf->arg,
+		.report = on_report,
+		.gone = on_gone,
+		.moved = on_moved,
+		.arg = w,
 	};
-	struct writer *w = xcalloc(1, sizeof(*w));
 
 	w->conf = *conf;
 	w->plan = plan_new(&plan_conf);
@@ -127,6 +169,7 @@ writer_free(struct writer *w)
 	event_free(w->timer);
 	event_free(w->stop_timer);
 	plan_free(w->plan);
+	free(w->node);
 	free(w);
 }
 
@@ -158,6 +201,40 @@ void
 writer_fresh(struct writer *w, uint64_t read_at, bool confirmed)
 {
 	plan_fresh(w->plan, read_at, confirmed, clock_ms());
+	kick(w);
+}
+
+struct plan_view
+writer_view(struct writer *w, const char *id)
+{
+	struct plan_view v = plan_view(w->plan, id);
+
+	if (!w->agent.known || plan_stale(w->plan, clock_ms()))
+		v.written = false;
+	return v;
+}
+
+uint64_t
+writer_stamp(const struct writer *w)
+{
+	return plan_stamp(w->plan);
+}
+
+const char *
+writer_node(const struct writer *w)
+{
+	return w->node != NULL ? w->node : "";
+}
+
+void
+writer_find_node(struct writer *w)
+{
+	uint64_t now = clock_ms();
+
+	if (w->node != NULL || now < w->node_asked + AGENT_LOOK_AGAIN_MS)
+		return;
+	w->node_asked = now;
+	agent_doubt(&w->agent, now);
 	kick(w);
 }
 

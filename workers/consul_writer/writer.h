@@ -13,6 +13,7 @@
 #include "common/metrics.h"
 #include "common/proto.h"
 #include "common/service.h"
+#include "workers/consul_writer/plan.h"
 #include "workers/http_client.h"
 
 struct writer;
@@ -34,6 +35,8 @@ struct writer_conf {
 	/* As struct plan_conf has them. */
 	void (*report)(const struct service_report *r, void *arg);
 	void (*gone)(const char *id, void *arg);
+	/* What writer_view() says may have changed. May be NULL. */
+	void (*moved)(void *arg);
 	/* How it goes, often; synced stays true once it was. */
 	void (*health)(enum health h, bool synced, const char *text, void *arg);
 	/* After writer_stop(): nothing is under way any more. */
@@ -50,6 +53,17 @@ void writer_want(struct writer *w, struct service *s);
 void writer_drop(struct writer *w, const char *id, bool named);
 void writer_synced(struct writer *w, bool new_epoch);
 void writer_fresh(struct writer *w, uint64_t read_at, bool confirmed);
+
+/*
+ * How a service stands at the agent, see plan.h; nothing is written while the
+ * agent is away or the pods are stale.
+ */
+struct plan_view writer_view(struct writer *w, const char *id);
+uint64_t writer_stamp(const struct writer *w);
+/* What the agent calls itself, by what it has of ours; "": not known yet. */
+const char *writer_node(const struct writer *w);
+/* Somebody wants to know: it is read again if that may tell. */
+void writer_find_node(struct writer *w);
 
 /* From now on requests go out. */
 void writer_start(struct writer *w);

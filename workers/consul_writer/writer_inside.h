@@ -49,6 +49,9 @@ struct writer {
 	bool started;
 	bool stopping;
 	bool complete; /* a snapshot came */
+	bool was_known; /* the agent, when it was last looked at */
+	char *node; /* NULL: not known yet */
+	uint64_t node_asked; /* when it was read for that */
 	bool synced;
 
 	bool busy; /* trouble is a 429 or 503 to a write */

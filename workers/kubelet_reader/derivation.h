@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/pod.h"
 #include "workers/kubelet_reader/annotations.h"
 #include "workers/kubelet_reader/arena.h"
 #include "workers/kubelet_reader/containers.h"
@@ -35,10 +36,23 @@ struct derivation {
 	uint64_t ttl_ms;
 	bool running;
 	bool ending;
-	bool waits_for_sidecar;
+	struct pod_item item; /* what is known of it so far */
 };
 
 /* Fills pod->services from what is known of the pod. Pure. */
 void services_derive(struct derivation *d);
+
+/*
+ * What the sidecar and the readiness gate want to know of any pod. Pure.
+ * False: refused.
+ */
+bool item_read(struct derivation *d);
+/* Adds an address to a list of POD_ADDRESSES, if it is not there yet. */
+void item_add_address(const char **list, size_t *n, const char *address);
+/* Fills pod->item; when all else is known. */
+void item_derive(struct derivation *d);
+
+struct pod_entry entry_make(const void *key, size_t key_len, const void *value,
+    size_t len);
 
 #endif

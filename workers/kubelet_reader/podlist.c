@@ -63,6 +63,7 @@ struct podlist {
 	size_t services; /* of the latter */
 	uint64_t read; /* number of the read */
 	size_t ours; /* of the list that counts */
+	size_t ours_services;
 	uint64_t interval_ms;
 	char node[LIMIT_K8S_NAME + 1]; /* "": not known yet */
 	char reading_node[LIMIT_K8S_NAME + 1];
@@ -349,7 +350,7 @@ static bool
 has_service(const struct pod *pod, const char *id)
 {
 	for (size_t i = 0; i < pod->nservices; i++) {
-		if (strcmp(pod->services[i].id, id) == 0)
+		if (strcmp(pod->services[i].key, id) == 0)
 			return true;
 	}
 	return false;
@@ -375,6 +376,7 @@ accept_entry(struct entry *e, const struct podlist_ops *ops, void *arg)
 		if (old == NULL || !has_notice(old, pod->notices[i]))
 			ops->notice(pod->notices[i], arg);
 	}
+	ops->put(&pod->item, arg);
 	for (size_t i = 0; i < pod->nservices; i++)
 		ops->put(&pod->services[i], arg);
 	e->fresh = false;
@@ -388,11 +390,13 @@ forget_entry(struct podlist *l, struct entry *e, const struct podlist_ops *ops,
 			 *next = e->other != NULL ? e->other->pod : NULL;
 
 	for (size_t i = 0; i < pod->nservices; i++) {
-		const char *id = pod->services[i].id;
+		const struct pod_entry *service = &pod->services[i];
 
-		if (next == NULL || !has_service(next, id))
-			ops->del(id, arg);
+		if (next == NULL || !has_service(next, service->key))
+			ops->del(service, arg);
 	}
+	if (next == NULL)
+		ops->del(&pod->item, arg);
 	if (e->other != NULL)
 		e->other->other = NULL;
 	entry_free(l, e);
@@ -402,6 +406,7 @@ static void
 sum_up(struct podlist *l)
 {
 	l->ours = 0;
+	l->ours_services = 0;
 	l->interval_ms = 0;
 	for (size_t i = 0; i < l->counts.n; i++) {
 		const struct pod *pod = l->counts.v[i]->pod;
@@ -410,6 +415,7 @@ sum_up(struct podlist *l)
 		if (!pod->ours)
 			continue;
 		l->ours++;
+		l->ours_services += pod->nservices;
 		if (l->interval_ms == 0 || pod->interval_ms < l->interval_ms)
 			l->interval_ms = pod->interval_ms;
 	}
@@ -487,6 +493,12 @@ size_t
 podlist_ours(const struct podlist *l)
 {
 	return l->ours;
+}
+
+size_t
+podlist_services(const struct podlist *l)
+{
+	return l->ours_services;
 }
 
 uint64_t

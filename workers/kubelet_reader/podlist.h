@@ -29,8 +29,9 @@ struct podlist_conf {
 
 /* What became of a list that counts, while podlist_accept() runs. */
 struct podlist_ops {
-	void (*put)(const struct pod_service *service, void *arg);
-	void (*del)(const char *id, void *arg);
+	/* A pod stands before its services. */
+	void (*put)(const struct pod_entry *e, void *arg);
+	void (*del)(const struct pod_entry *e, void *arg);
 	/* A line for the log; not said of the same pod before. */
 	void (*notice)(const char *line, void *arg);
 };
@@ -62,9 +63,11 @@ void podlist_drop(struct podlist *l);
 
 /* Of the list that is being read. */
 struct podlist_stats podlist_stats(const struct podlist *l);
-/* Of the list that counts: pods, of them ours, least interval (0: none). */
+/* Of the list that counts: pods, of them ours, their services, least interval
+ * (0: none). */
 size_t podlist_pods(const struct podlist *l);
 size_t podlist_ours(const struct podlist *l);
+size_t podlist_services(const struct podlist *l);
 uint64_t podlist_interval(const struct podlist *l);
 /* "" until it is known. */
 const char *podlist_node(const struct podlist *l);

@@ -107,7 +107,10 @@ family(const char *address)
 	return inet_pton(AF_INET6, address, &to) == 1 ? AF_INET6 : 0;
 }
 
-/* The first of each family, where it is not the pod's main address. */
+/*
+ * One of podIPs. Services have the first of each family, where it is not the
+ * pod's main address.
+ */
 static bool
 take_address(struct derivation *d, const char *ip)
 {
@@ -115,6 +118,7 @@ take_address(struct derivation *d, const char *ip)
 
 	if (fam == 0)
 		return refuse(d->r, "in its \"podIPs\" is no address");
+	item_add_address(d->item.addresses, &d->item.naddresses, ip);
 	if (d->address == NULL || fam == family(d->address))
 		return true;
 	if (fam == AF_INET && d->lan_ipv4 == NULL)
@@ -125,26 +129,55 @@ take_address(struct derivation *d, const char *ip)
 }
 
 static bool
-read_addresses(struct derivation *d)
+take_node_address(struct derivation *d, const char *ip)
 {
-	json_object *ips = field_array(d->status, "podIPs", d->r);
-	const char *ip = field_text(d->status, "podIP", d->r);
+	if (family(ip) == 0)
+		return refuse(d->r, "in its \"hostIPs\" is no address");
+	item_add_address(d->item.node_addresses, &d->item.nnode_addresses, ip);
+	return true;
+}
 
-	if (refused(d->r))
-		return false;
-	if (ip != NULL && *ip != '\0') {
-		if (family(ip) == 0)
-			return refuse(d->r, "its \"podIP\" is no address");
-		d->address = ip;
-	}
+/* A list of objects with an "ip". */
+static bool
+read_ips(struct derivation *d, const char *name,
+    bool (*take)(struct derivation *d, const char *ip))
+{
+	json_object *ips = field_array(d->status, name, d->r);
+
 	for (size_t i = 0; i < field_count(ips); i++) {
-		json_object *o = field_element(ips, i, "podIPs", d->r);
+		json_object *o = field_element(ips, i, name, d->r);
+		const char *ip = field_text(o, "ip", d->r);
 
-		ip = field_text(o, "ip", d->r);
-		if (refused(d->r) || (ip != NULL && !take_address(d, ip)))
+		if (refused(d->r) || (ip != NULL && !take(d, ip)))
 			return false;
 	}
-	return true;
+	return !refused(d->r);
+}
+
+/* *ip is NULL if there is none; an empty one is none. */
+static bool
+read_ip(struct derivation *d, const char *name, const char **ip)
+{
+	*ip = field_text(d->status, name, d->r);
+	if (*ip != NULL && **ip == '\0')
+		*ip = NULL;
+	if (*ip != NULL && family(*ip) == 0)
+		return refuse(d->r, "its \"%s\" is no address", name);
+	return !refused(d->r);
+}
+
+static bool
+read_addresses(struct derivation *d)
+{
+	struct pod_item *item = &d->item;
+	const char *host;
+
+	if (!read_ip(d, "podIP", &d->address) || !read_ip(d, "hostIP", &host))
+		return false;
+	item_add_address(item->addresses, &item->naddresses, d->address);
+	item_add_address(item->node_addresses, &item->nnode_addresses, host);
+	return read_ips(d, "podIPs", take_address) &&
+	    read_ips(d, "hostIPs", take_node_address);
 }
 
 /* Annotations of the whole pod. */
@@ -204,6 +237,9 @@ exclude_containers(struct derivation *d)
 	}
 }
 
+/* In place of what no container can be called. */
+static const char no_container[] = "?";
+
 static void
 read_sidecar(struct derivation *d)
 {
@@ -215,10 +251,11 @@ read_sidecar(struct derivation *d)
 		return;
 	if ((c = containers_find(&d->containers, name)) != NULL) {
 		c->excluded = true;
-		d->waits_for_sidecar = !c->ready;
+		d->item.sidecar = c->name;
+		d->item.sidecar_ready = c->ready;
 		return;
 	}
-	d->waits_for_sidecar = true;
+	d->item.sidecar = is_dns_label(name) ? name : no_container;
 	annotation_notice(&d->notices, &an, name,
 	    "the pod has no such container; its services are not passing");
 }
@@ -242,6 +279,8 @@ static void
 derive_ours(struct derivation *d)
 {
 	read_times(d);
+	exclude_containers(d);
+	read_sidecar(d);
 	if (!d->running)
 		return;
 	if (d->address == NULL) {
@@ -249,8 +288,6 @@ derive_ours(struct derivation *d)
 		    "it has no address yet; its services wait for one");
 		return;
 	}
-	exclude_containers(d);
-	read_sidecar(d);
 	make_notes(d);
 	services_derive(d);
 }
@@ -259,6 +296,7 @@ static bool
 read_pod(struct derivation *d, json_object *tree)
 {
 	if (!read_identity(d, tree) || !read_phase(d) || !read_addresses(d) ||
+	    !item_read(d) ||
 	    !containers_read(&d->containers, d->spec, d->status, d->r))
 		return false;
 	d->an.all = field_object(d->metadata, "annotations", d->r);
@@ -267,6 +305,7 @@ read_pod(struct derivation *d, json_object *tree)
 	d->pod->ours = annotation_there(&d->an, "service-names");
 	if (d->pod->ours)
 		derive_ours(d);
+	item_derive(d);
 	return true;
 }
 
@@ -280,6 +319,7 @@ derive(json_object *tree, const struct pod_conf *conf, struct refusal *r)
 	};
 	bool ok;
 
+	d.item.sidecar = "";
 	d.an.arena = &d.arena;
 	d.an.notices = &d.notices;
 	ok = read_pod(&d, tree);
@@ -307,15 +347,36 @@ pod_parse(const char *bytes, size_t len, uint32_t members,
 	return pod;
 }
 
+struct pod_entry
+entry_make(const void *key, size_t key_len, const void *value, size_t len)
+{
+	struct pod_entry e = {
+		.key = xmalloc(key_len + 1),
+		.key_len = key_len,
+		.value = xmemdup(value, len),
+		.len = len,
+	};
+
+	memcpy(e.key, key, key_len);
+	e.key[key_len] = '\0';
+	return e;
+}
+
+static void
+entry_clear(struct pod_entry *e)
+{
+	free(e->key);
+	free(e->value);
+}
+
 void
 pod_free(struct pod *pod)
 {
 	if (pod == NULL)
 		return;
-	for (size_t i = 0; i < pod->nservices; i++) {
-		free(pod->services[i].id);
-		free(pod->services[i].value);
-	}
+	entry_clear(&pod->item);
+	for (size_t i = 0; i < pod->nservices; i++)
+		entry_clear(&pod->services[i]);
 	for (size_t i = 0; i < pod->nnotices; i++)
 		free(pod->notices[i]);
 	free(pod->services);

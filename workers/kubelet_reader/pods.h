@@ -24,9 +24,13 @@ struct pod_conf {
 	uint64_t ttl_buffer_ms; /* between interval and TTL, at least */
 };
 
-/* One service as it goes out: key and value of a set (service.h). */
-struct pod_service {
-	char *id;
+/*
+ * As it goes out, key and value of a set: a service (common/service.h), or the
+ * pod itself (common/pod.h).
+ */
+struct pod_entry {
+	char *key;
+	size_t key_len;
 	void *value;
 	size_t len;
 };
@@ -38,7 +42,8 @@ struct pod {
 	char *node; /* "": the pod does not say */
 	bool ours; /* has service-names */
 	uint64_t interval_ms; /* ours only; min..max */
-	struct pod_service *services;
+	struct pod_entry item;
+	struct pod_entry *services; /* their keys are the IDs, with a NUL */
 	size_t nservices;
 	char **notices; /* lines for the log, each once */
 	size_t nnotices;

@@ -134,21 +134,20 @@ fail(struct reader *rd, enum metric kind, const char *where, const char *why)
 /* A list that was read as a whole. */
 
 static void
-on_put(const struct pod_service *service, void *arg)
+on_put(const struct pod_entry *e, void *arg)
 {
 	struct reader *rd = arg;
 
 	/* The list has LIMIT_SERVICES at most: there is room for them. */
-	publisher_put(rd->publisher, service->id, strlen(service->id),
-	    service->value, service->len);
+	publisher_put(rd->publisher, e->key, e->key_len, e->value, e->len);
 }
 
 static void
-on_del(const char *id, void *arg)
+on_del(const struct pod_entry *e, void *arg)
 {
 	struct reader *rd = arg;
 
-	publisher_del(rd->publisher, id, strlen(id));
+	publisher_del(rd->publisher, e->key, e->key_len);
 }
 
 static void
@@ -220,7 +219,7 @@ say_success(struct reader *rd)
 		log_info("kubelet %s: %zu pods, %zu of them annotated, "
 			 "%zu services; node %s",
 		    source_name(rd->source), podlist_pods(rd->list),
-		    podlist_ours(rd->list), publisher_count(rd->publisher),
+		    podlist_ours(rd->list), podlist_services(rd->list),
 		    *podlist_node(rd->list) != '\0' ? podlist_node(rd->list)
 						    : "not known yet");
 	else if (failed > 0)
@@ -247,7 +246,7 @@ accept_list(struct reader *rd)
 	worker_health(rd->w, HEALTH_OK, true,
 	    "%zu pods, %zu of them annotated, %zu services",
 	    podlist_pods(rd->list), podlist_ours(rd->list),
-	    publisher_count(rd->publisher));
+	    podlist_services(rd->list));
 }
 
 static void

@@ -15,7 +15,6 @@
 static const char output_ready[] = "";
 static const char output_not_ready[] = "pod is not ready";
 static const char output_ending[] = "pod is terminating";
-static const char output_sidecar[] = "waiting for the sidecar to be ready";
 static const char output_fixed[] = "set by annotation";
 
 /* Status. */
@@ -51,7 +50,7 @@ set_status(struct service *s, enum service_status status, const char *output)
 	s->output = output;
 }
 
-/* What is not passing anyway may be so in the way that the owner says. */
+/* The sidecar is left to consul-writer, which knows whether it registered. */
 static void
 derive_status(struct derivation *d, struct service *s)
 {
@@ -59,9 +58,6 @@ derive_status(struct derivation *d, struct service *s)
 
 	if (d->ending)
 		set_status(s, SERVICE_CRITICAL, output_ending);
-	else if (d->waits_for_sidecar &&
-	    !(own.fixed && own.status != SERVICE_PASSING))
-		set_status(s, SERVICE_CRITICAL, output_sidecar);
 	else if (own.fixed)
 		set_status(s, own.status, output_fixed);
 	else if (containers_ready(&d->containers))
@@ -280,13 +276,13 @@ derive_fields(struct derivation *d, struct service *s)
 	s->lan_ipv6 = d->lan_ipv6;
 	s->notes = d->notes;
 	s->ttl_ms = d->ttl_ms;
+	s->sidecar = *d->item.sidecar != '\0';
 }
 
 static void
 keep_service(struct derivation *d, const struct service *s)
 {
 	struct pod *pod = d->pod;
-	struct pod_service *to = &pod->services[pod->nservices];
 	uint8_t *buf = xmalloc(LIMIT_SET_VALUE);
 	size_t len = service_encode(s, buf, LIMIT_SET_VALUE);
 
@@ -295,10 +291,8 @@ keep_service(struct derivation *d, const struct service *s)
 		    "too many tags and meta; service \"%.128s\" left out",
 		    s->name);
 	} else {
-		to->id = xstrdup(s->id);
-		to->value = xmemdup(buf, len);
-		to->len = len;
-		pod->nservices++;
+		pod->services[pod->nservices++] =
+		    entry_make(s->id, strlen(s->id), buf, len);
 	}
 	free(buf);
 }

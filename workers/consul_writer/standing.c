@@ -1,0 +1,143 @@
+#include "workers/consul_writer/standing.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+/* Parts of a text that is bounded. */
+#define ID "service %.300s"
+
+static struct service_view
+view(const struct outlook *o, const struct pod_service *s)
+{
+	return o->view(s->id, o->arg);
+}
+
+static void say(char text[STANDING_TEXT], const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void
+say(char text[STANDING_TEXT], const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, STANDING_TEXT, fmt, ap);
+	va_end(ap);
+}
+
+/* ---- one after the other; true: it waits for that ---- */
+
+static bool
+no_services(const struct pod *pod, struct outlook *o, char *text)
+{
+	const struct pod_item *item = pod->item;
+
+	(void)o;
+	if (!item->ours)
+		say(text, "the pod has no annotation service-names");
+	else
+		say(text, "no service can be made of the pod's annotations");
+	return !item->ours || (item->services == 0 && !item->waits);
+}
+
+static bool
+not_ready(const struct pod *pod, struct outlook *o, char *text)
+{
+	(void)o;
+	say(text,
+	    pod->item->waits ? "the pod is not running yet"
+			     : "not all of its containers are ready");
+	return pod->item->waits || !pod->item->ready;
+}
+
+static bool
+no_sidecar(const struct pod *pod, struct outlook *o, char *text)
+{
+	(void)o;
+	say(text, "its sidecar, container %.63s, %s", pod->item->sidecar,
+	    pod->sidecar == POD_SIDECAR_DEREGISTERED ? "has deregistered it"
+						     : "has not registered");
+	return pod->sidecar == POD_SIDECAR_WAITING ||
+	    pod->sidecar == POD_SIDECAR_DEREGISTERED;
+}
+
+static bool
+not_at_agent(const struct pod *pod, struct outlook *o, char *text)
+{
+	const struct pod_service *s;
+
+	TAILQ_FOREACH(s, &pod->services, link) {
+		struct service_view v = view(o, s);
+
+		if (v.written)
+			continue;
+		say(text, ID " is not at the agent as it is to be%s%.150s",
+		    s->id, *v.error != '\0' ? ": " : "", v.error);
+		return true;
+	}
+	say(text, "not all of its services are known yet");
+	return pod->nservices != pod->item->services;
+}
+
+static bool
+not_in_catalog(const struct pod *pod, struct outlook *o, char *text)
+{
+	const struct pod_service *s;
+
+	TAILQ_FOREACH(s, &pod->services, link) {
+		struct service_view v = view(o, s);
+
+		if (v.shown == catalog_of_status(v.status))
+			continue;
+		say(text, ID " is not in Consul's catalog as it is to be",
+		    s->id);
+		return true;
+	}
+	return false;
+}
+
+static bool (*const steps[STANDINGS])(const struct pod *pod, struct outlook *o,
+    char *text) = {
+	[STANDING_NO_SERVICES] = no_services,
+	[STANDING_NOT_READY] = not_ready,
+	[STANDING_SIDECAR] = no_sidecar,
+	[STANDING_AGENT] = not_at_agent,
+	[STANDING_CATALOG] = not_in_catalog,
+};
+
+/* The catalog is asked while the agent is written to: it is the slower one. */
+enum standing
+standing_of(const struct pod *pod, struct outlook *o, char text[STANDING_TEXT])
+{
+	for (int st = STANDING_NO_SERVICES; st < STANDINGS; st++) {
+		if (st == STANDING_AGENT)
+			o->needs_catalog = true;
+		if (steps[st](pod, o, text))
+			return (enum standing)st;
+	}
+	text[0] = '\0';
+	return STANDING_SYNCED;
+}
+
+static bool
+is_out(enum catalog_shown shown)
+{
+	return shown != CATALOG_UNKNOWN && shown != CATALOG_PASSING;
+}
+
+bool
+standing_is_out(const struct pod *pod, struct outlook *o)
+{
+	const struct pod_service *s;
+	bool out = pod->nservices == pod->item->services;
+
+	TAILQ_FOREACH(s, &pod->services, link) {
+		struct service_view v = view(o, s);
+
+		o->needs_catalog = true;
+		if (!v.written || v.status == SERVICE_PASSING ||
+		    !is_out(v.shown))
+			out = false;
+	}
+	return out;
+}
