@@ -100,6 +100,60 @@ START_TEST(slow_answers_count_from_their_sending)
 }
 END_TEST
 
+/* A request that was lost has taken the time of a pause, and more. */
+START_TEST(lost_renewals_are_made_anew_soon)
+{
+	uint64_t renewed;
+
+	setup();
+	lead();
+	renewed = lease_until(&a) - LEASE_DEADLINE_MS;
+	idle_until(now);
+	ck_assert_int_eq(lease_next(&a, now), LEASE_UPDATE);
+	now += 4000;
+	lease_answer(&a, 0, NULL, now);
+	ck_assert_uint_le(lease_due(&a, now), now + 150);
+	now = lease_due(&a, now);
+	ck_assert_int_eq(lease_next(&a, now), LEASE_GET);
+	lease_answer(&a, 200,
+	    &(struct kube_lease){ .version = "2", .holder = "host-a" }, now);
+	ck_assert_int_eq(lease_next(&a, now), LEASE_UPDATE);
+	lease_answer(&a, 200,
+	    &(struct kube_lease){ .version = "3", .holder = "host-a" }, now);
+	ck_assert_uint_lt(now, renewed + LEASE_DEADLINE_MS);
+	ck_assert(lease_may_write(&a, now + LEASE_DEADLINE_MS - 1));
+}
+END_TEST
+
+/* One that fails at once waits for the next turn. */
+START_TEST(refused_renewals_wait)
+{
+	setup();
+	lead();
+	idle_until(now);
+	ck_assert_int_eq(lease_next(&a, now), LEASE_UPDATE);
+	lease_answer(&a, 503, NULL, now + 5);
+	ck_assert_uint_ge(lease_due(&a, now), now + LEASE_RETRY_MS);
+}
+END_TEST
+
+START_TEST(told_to_wait)
+{
+	setup();
+	lead();
+	idle_until(now);
+	ck_assert_int_eq(lease_next(&a, now), LEASE_UPDATE);
+	lease_answer(&a, 429, NULL, now);
+	lease_hold(&a, 5000, now);
+	ck_assert_uint_eq(lease_due(&a, now), now + 5000);
+	lease_hold(&a, 0, now);
+	ck_assert_uint_eq(lease_due(&a, now), now + 5000);
+	/* It does not write longer for that. */
+	lease_hold(&a, 60000, now);
+	ck_assert_uint_eq(lease_due(&a, now), lease_until(&a));
+}
+END_TEST
+
 START_TEST(an_answer_after_the_deadline_is_none)
 {
 	setup();
@@ -628,6 +682,9 @@ main(void)
 	tcase_add_test(t, there_is_none_yet);
 	tcase_add_test(t, it_is_renewed);
 	tcase_add_test(t, slow_answers_count_from_their_sending);
+	tcase_add_test(t, lost_renewals_are_made_anew_soon);
+	tcase_add_test(t, refused_renewals_wait);
+	tcase_add_test(t, told_to_wait);
 	tcase_add_test(t, an_answer_after_the_deadline_is_none);
 	tcase_add_test(t, errors_until_the_deadline);
 	tcase_add_test(t, after_a_long_stop);

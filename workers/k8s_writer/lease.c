@@ -13,6 +13,8 @@
 
 /* After a conflict: who came first is known soon. */
 #define CONFLICT_MS 100
+/* A leader whose request took its time has none to lose. */
+#define SOON_MS 100
 
 void
 lease_init(struct lease *l, const char *namespace, const char *name,
@@ -229,11 +231,22 @@ lease_body(const struct lease *l, uint64_t wall_us)
 
 /* ---- answers ---- */
 
+static uint64_t
+retry_at(struct lease *l, uint64_t now)
+{
+	uint64_t soon = now + jitter(l, SOON_MS);
+	uint64_t at = l->sent_at + jitter(l, LEASE_RETRY_MS);
+
+	if (!l->leads)
+		return now + jitter(l, LEASE_RETRY_MS);
+	return at > soon ? at : soon;
+}
+
 static void
 answer_get(struct lease *l, long status, const struct kube_lease *got,
     uint64_t now)
 {
-	l->next_at = now + jitter(l, LEASE_RETRY_MS);
+	l->next_at = retry_at(l, now);
 	if (status == 404) {
 		/* Who held it may not know yet: its time runs on. */
 		l->absent = true;
@@ -279,7 +292,7 @@ answer_write(struct lease *l, long status, const struct kube_lease *got,
 		step_down(l);
 		l->next_at = now + jitter(l, CONFLICT_MS);
 	} else {
-		l->next_at = now + jitter(l, LEASE_RETRY_MS);
+		l->next_at = retry_at(l, now);
 	}
 }
 
@@ -305,6 +318,13 @@ lease_answer(struct lease *l, long status, const struct kube_lease *got,
 		step_down(l);
 	if (l->release_sent || (l->releasing && !can_release(l)))
 		l->leads = false;
+}
+
+void
+lease_hold(struct lease *l, uint64_t ms, uint64_t now)
+{
+	if (l->next_at < now + ms)
+		l->next_at = now + ms;
 }
 
 /* ---- a clean stop ---- */

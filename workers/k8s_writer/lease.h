@@ -1,7 +1,7 @@
 /*
  * Who of several copies writes: leader election by a coordination.k8s.io/v1
- * Lease. Pure: no clock, no I/O; times are CLOCK_MONOTONIC milliseconds, but
- * where a wall clock is asked for.
+ * Lease. Pure: no clock, no I/O; times are CLOCK_BOOTTIME milliseconds, but
+ * where a wall clock is asked for: while this machine sleeps others go on.
  *
  * One request at a time. The holder writes its Lease anew every
  * LEASE_RETRY_MS; whoever is not the holder reads it as often, and takes it
@@ -81,6 +81,8 @@ char *lease_body(const struct lease *l, uint64_t wall_us);
  */
 void lease_answer(struct lease *l, long status, const struct kube_lease *got,
     uint64_t now);
+/* After it, too: the apiserver asks to send nothing for so long. */
+void lease_hold(struct lease *l, uint64_t ms, uint64_t now);
 
 /* Now, and until lease_until(); false at once when releasing. */
 bool lease_may_write(const struct lease *l, uint64_t now);
