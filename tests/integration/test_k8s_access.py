@@ -391,9 +391,10 @@ def test_routes_are_not_asked_for(
 ):
     """We hear of their CRD, whenever it comes and goes."""
     catalog.put(WEB)
-    daemon = sync(consul, space, domain_suffix=DOMAIN)
+    daemon = sync(consul, space, domain_suffix=DOMAIN, leader_elect="yes")
     # It is sure of that after a moment.
     holds_for(lambda: not space.routes(), 3)
+    assert daemon.metric("consul_sync_kubernetes_errors_total") == 0
     for times in (2, 3):
         mark = space.cluster.mark()
         holds_for(lambda: not space.routes(), 5)

@@ -102,6 +102,22 @@ def test_retry_after_is_honoured(filled, space, catalog, kube_proxy):
     space.await_has(*wanted, timeout=BACK)
 
 
+def test_write_that_was_done_all_the_same(filled, space, catalog, kube_proxy):
+    """Once the watch has shown it nothing is wrong any more."""
+    kube_proxy.fault = lambda request: (
+        (lambda real: ANSWERS["503"]) if is_write(request) else None
+    )
+    flipped = catalog.set_status(ITEMS[0], "critical")
+    filled.await_log("the test says so")
+    space.await_has(flipped, *ITEMS[1:])
+    await_for(lambda: health_of_writer(filled) == "ok")
+
+
+def health_of_writer(daemon):
+    workers = {w["name"]: w for w in daemon.status()["workers"]}
+    return workers["k8s-writer"]["health"]
+
+
 def gaps(proxy):
     """Between two writes to the same object."""
     times = {}

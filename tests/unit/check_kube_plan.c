@@ -1130,6 +1130,10 @@ START_TEST(conflicts_wait_for_the_watch)
 }
 END_TEST
 
+/* What is no fault of the object's. */
+static const enum plan_result results_of_none[] = { PLAN_LOST, PLAN_BUSY,
+	PLAN_STRANGER };
+
 START_TEST(told_to_wait)
 {
 	ready();
@@ -1140,7 +1144,9 @@ START_TEST(told_to_wait)
 	ck_assert_uint_eq(plan_due(p, now), now + 7000);
 	ck_assert_uint_eq(counts().failed[PLAN_BUSY], 1);
 	now += 7000;
-	ck_assert_uint_eq(run(), 2);
+	ck_assert_uint_eq(run(), 1);
+	wait_due();
+	ck_assert_uint_eq(run(), 1);
 	must_be_at_rest();
 	ck_assert_uint_eq(counts().failed[PLAN_BUSY], 0);
 }
@@ -1163,7 +1169,42 @@ START_TEST(nobody_answers)
 	}
 	/* No hot loop, and not long to wait when it is back. */
 	ck_assert_uint_lt(writes, 40);
-	ck_assert_uint_eq(run(), 50);
+	run();
+	wait_due();
+	run();
+	must_be_at_rest();
+	ck_assert_uint_eq(cluster_count(KUBE_SERVICE), 50);
+}
+END_TEST
+
+/* One request shows whether it is there again; then all are made. */
+START_TEST(one_of_all_is_asked)
+{
+	struct plan_action a, b;
+
+	ready();
+	want("web", 0);
+	want("api", 0);
+	want("db", 0);
+	a = next();
+	b = next();
+	free(a.body);
+	free(b.body);
+	plan_done(p, a.item, results_of_none[_i], NULL, "why", 0, now);
+	ck_assert_uint_eq(plan_due(p, now), UINT64_MAX);
+	plan_done(p, b.item, results_of_none[_i], NULL, "why", 0, now);
+	ck_assert_uint_eq(counts().failed[results_of_none[_i]], 2);
+	wait_due();
+	/* Not one of those that failed. */
+	next_is(PLAN_APPLY, KUBE_SERVICE, "db", &a);
+	now += 10000;
+	nothing();
+	ck_assert_uint_eq(plan_due(p, now), UINT64_MAX);
+	finish(&a);
+	a = next();
+	b = next();
+	finish(&a);
+	finish(&b);
 	must_be_at_rest();
 }
 END_TEST
@@ -1548,7 +1589,7 @@ static void
 some_writes(void)
 {
 	static const enum plan_result bad[] = { PLAN_LOST, PLAN_BUSY,
-		PLAN_REFUSED, PLAN_DENIED, PLAN_BROKEN };
+		PLAN_STRANGER, PLAN_REFUSED, PLAN_DENIED, PLAN_BROKEN };
 	struct plan_action v[4];
 	size_t n = 0;
 
@@ -1698,6 +1739,7 @@ main(void)
 	tcase_add_test(t, conflicts_wait_for_the_watch);
 	tcase_add_test(t, told_to_wait);
 	tcase_add_test(t, nobody_answers);
+	tcase_add_loop_test(t, one_of_all_is_asked, 0, COUNT(results_of_none));
 	tcase_add_loop_test(t, failures_of_one_object, 0, COUNT(failures));
 	tcase_add_test(t, lost_but_done);
 	tcase_add_test(t, one_failure_stops_no_other);

@@ -33,7 +33,7 @@ static const struct {
 	{ NULL, 403, "{\"kind\":\"Status\",\"message\":\"exceeded quota\"}",
 	    PLAN_DENIED, "HTTP 403: exceeded quota" },
 	{ NULL, 401, "{\"kind\":\"Status\",\"message\":\"Unauthorized\"}",
-	    PLAN_DENIED,
+	    PLAN_STRANGER,
 	    "HTTP 401: Unauthorized; katalogd's token or certificate is not "
 	    "good, or no longer" },
 	{ NULL, 404, "404 page not found\n", PLAN_GONE, "HTTP 404" },

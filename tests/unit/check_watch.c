@@ -280,6 +280,19 @@ START_TEST(too_old_a_version)
 }
 END_TEST
 
+START_TEST(told_to_wait_by_an_event)
+{
+	struct kube_event e = { .type = KUBE_ERROR,
+		.status = { .code = 429, .retry_after_ms = 5000 } };
+
+	setup();
+	watching();
+	ck_assert_int_eq(watch_event(&w, &e, now), WATCH_AGAIN);
+	waits(5000, 5000);
+	does(WATCH_LIST);
+}
+END_TEST
+
 START_TEST(refused_or_unreadable)
 {
 	static const long statuses[] = { 410, 404, WATCH_UNREADABLE };
@@ -491,6 +504,7 @@ main(void)
 	tcase_add_test(t, it_goes_on_where_it_ended);
 	tcase_add_test(t, a_lost_connection);
 	tcase_add_test(t, too_old_a_version);
+	tcase_add_test(t, told_to_wait_by_an_event);
 	tcase_add_loop_test(t, refused_or_unreadable, 0, 3);
 	tcase_add_test(t, watches_that_do_not_last);
 	tcase_add_test(t, errors_back_off);

@@ -28,6 +28,7 @@ kind_of(const struct follower *f)
 static void
 trouble(struct follower *f, const char *verb, const struct reply *r)
 {
+	count_error(f->w, reply_result(r));
 	say_trouble(f->w, TROUBLE_KIND(kind_of(f)), r, verb,
 	    kube_kind_plural(kind_of(f)));
 }
@@ -71,7 +72,7 @@ ended(struct follower *f, const char *verb, const struct reply *r, long status)
 static void
 unreadable(struct follower *f, const char *verb, const char *why)
 {
-	metric_inc(f->w->conf.metrics, M_K8S_ERR_BODY);
+	count_unreadable(f->w);
 	say_broken(f->w, TROUBLE_KIND(kind_of(f)), verb,
 	    kube_kind_plural(kind_of(f)), why);
 }

@@ -64,6 +64,9 @@ gate_result(const struct reply *r)
 {
 	enum plan_result res = reply_result(r);
 
+	/* One wait for both: they are few, and a new token ends it. */
+	if (res == PLAN_STRANGER)
+		return PLAN_DENIED;
 	if (res == PLAN_REFUSED && is_another_pod(r))
 		return PLAN_GONE;
 	if (res == PLAN_GONE && !r->said.named)

@@ -19,6 +19,16 @@ static const struct {
 	[LEASE_UPDATE] = { "PUT", "update" },
 };
 
+/* See lease.h. */
+static uint64_t
+lease_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
 void
 leader_init(struct leader *l, struct writer *w)
 {
@@ -33,6 +43,23 @@ is_fine(const struct reply *r, enum lease_do what)
 	if (reply_result(r) == PLAN_DONE || r->status == 409)
 		return true;
 	return r->status == 404 && what != LEASE_CREATE;
+}
+
+static void
+say_answer(struct writer *w, const struct reply *r, enum lease_do what,
+    const char *why)
+{
+	const char *verb = lease_requests[what].verb;
+
+	if (why != NULL) {
+		count_unreadable(w);
+		say_broken(w, TROUBLE_LEASE, verb, "leases", why);
+	} else if (!is_fine(r, what)) {
+		count_error(w, reply_result(r));
+		say_trouble(w, TROUBLE_LEASE, r, verb, "leases");
+	} else {
+		say_no_trouble(w, TROUBLE_LEASE);
+	}
 }
 
 static void
@@ -52,15 +79,9 @@ on_answer(const struct http_response *r, void *arg)
 	if (done)
 		why = kube_json_lease(r->body, r->body_len, &got);
 	lease_answer(l, reply.status, done && why == NULL ? &got : NULL,
-	    clock_ms());
-	if (why != NULL)
-		say_broken(w, TROUBLE_LEASE, lease_requests[what].verb,
-		    "leases", why);
-	else if (!is_fine(&reply, what))
-		say_trouble(w, TROUBLE_LEASE, &reply, lease_requests[what].verb,
-		    "leases");
-	else
-		say_no_trouble(w, TROUBLE_LEASE);
+	    lease_ms());
+	lease_hold(l, reply.retry_after_ms, lease_ms());
+	say_answer(w, &reply, what, why);
 	pump(w);
 }
 
@@ -100,13 +121,15 @@ send_lease(struct writer *w, enum lease_do what)
 static void
 look(struct writer *w, uint64_t now)
 {
-	bool leads = lease_may_write(&w->leader.lease, now);
+	bool leads = leader_may_write(&w->leader);
 
 	if (leads == w->leader.led)
 		return;
 	w->leader.led = leads;
-	if (!leads)
+	if (!leads) {
 		cancel_writes(w, now);
+		forget_trouble(w, TROUBLE_WRITES);
+	}
 	plan_lead(w->plan, leads, now);
 	say_leads(w, leads);
 }
@@ -114,11 +137,33 @@ look(struct writer *w, uint64_t now)
 void
 leader_start(struct writer *w, uint64_t now)
 {
-	enum lease_do what = lease_next(&w->leader.lease, now);
+	enum lease_do what = lease_next(&w->leader.lease, lease_ms());
 
 	look(w, now);
 	if (what != LEASE_NOTHING)
 		send_lease(w, what);
+}
+
+uint64_t
+leader_due(const struct leader *l, uint64_t now)
+{
+	uint64_t lease_now = lease_ms(), at = lease_due(&l->lease, lease_now);
+
+	if (at == UINT64_MAX)
+		return at;
+	return at > lease_now ? now + (at - lease_now) : 0;
+}
+
+bool
+leader_may_write(const struct leader *l)
+{
+	return lease_may_write(&l->lease, lease_ms());
+}
+
+void
+leader_release(struct leader *l)
+{
+	lease_release(&l->lease, lease_ms());
 }
 
 void

@@ -11,10 +11,8 @@
 
 /* After a conflict, the watch is about to say what is there. */
 #define CONFLICT_MS 250
-/* As long as nobody says how long to wait. */
-#define BUSY_MS 500
-/* Doubled up to eight times as much. */
-#define LOST_MS 250ULL
+/* As long as nobody says how long to wait; doubled up to 2 s. */
+#define FAILING_MS 250ULL
 
 /* ---- the plan ---- */
 
@@ -529,9 +527,12 @@ item_start(struct plan *p, struct plan_item *it, struct plan_action *a)
 	action_path(p, a);
 }
 
+/* An apiserver that does not answer is asked by one of all. */
 static bool
 may_write(const struct plan *p)
 {
+	if (p->failing > 0 && p->in_flight > 0)
+		return false;
 	return p->leads && p->complete;
 }
 
@@ -624,32 +625,30 @@ wait_ms(const struct plan_item *it, enum plan_result r)
 	return item_backoff_ms(it, r);
 }
 
-/* An apiserver that is away is asked from time to time, by one of all. */
-static uint64_t
-lost_ms(const struct plan *p)
-{
-	unsigned n = p->lost < 4 ? p->lost : 4;
+/* Not this object's fault. */
+static const bool is_no_fault[PLAN_RESULTS] = {
+	[PLAN_LOST] = true,
+	[PLAN_BUSY] = true,
+	[PLAN_STRANGER] = true,
+};
 
-	return n == 0 ? 0 : LOST_MS << (n - 1);
+static uint64_t
+failing_ms(const struct plan *p)
+{
+	unsigned n = p->failing < 4 ? p->failing : 4;
+
+	return n == 0 ? 0 : FAILING_MS << (n - 1);
 }
 
 static void
 hold_writes(struct plan *p, enum plan_result r, uint64_t ms, uint64_t now)
 {
-	p->lost = r == PLAN_LOST ? p->lost + 1 : 0;
-	if (r == PLAN_BUSY && ms == 0)
-		ms = BUSY_MS;
-	if (ms < lost_ms(p))
-		ms = lost_ms(p);
+	p->failing = is_no_fault[r] ? p->failing + 1 : 0;
+	if (ms < failing_ms(p))
+		ms = failing_ms(p);
 	if (now + ms > p->not_before)
 		p->not_before = now + ms;
 }
-
-/* Not this object's fault. */
-static const bool is_no_fault[PLAN_RESULTS] = {
-	[PLAN_LOST] = true,
-	[PLAN_BUSY] = true,
-};
 
 static bool
 item_fails(struct plan *p, struct plan_item *it, enum plan_result r,
@@ -657,7 +656,10 @@ item_fails(struct plan *p, struct plan_item *it, enum plan_result r,
 {
 	bool news = it->error == NULL || strcmp(it->error, text) != 0;
 
-	if (!is_no_fault[r]) {
+	if (is_no_fault[r]) {
+		/* Behind all others, as one may be what it fails for. */
+		it->retry_at = p->not_before + 1;
+	} else {
 		it->failures++;
 		it->retry_at = now + wait_ms(it, r);
 	}

@@ -114,7 +114,8 @@ enum plan_result {
 	PLAN_LOST, /* no answer, or cancelled: done or not */
 	PLAN_BUSY, /* 429, 503: not done; the apiserver asks to wait */
 	PLAN_REFUSED, /* this object is not to the apiserver's liking */
-	PLAN_DENIED, /* 401, 403 */
+	PLAN_STRANGER, /* 401: it does not know who we are */
+	PLAN_DENIED, /* 403 */
 	PLAN_BROKEN, /* another 5xx, or an answer that makes no sense */
 	PLAN_DIFFERS, /* done, but what is there is not what was applied; the
 			 plan's own finding */

@@ -121,7 +121,7 @@ struct plan {
 	uint64_t losses_read_at;
 	uint64_t read_at;
 	uint64_t not_before; /* Retry-After */
-	unsigned lost; /* writes without an answer, in a row */
+	unsigned failing; /* requests that failed by no object's fault */
 
 	bool listed[KUBE_KINDS];
 	bool no_kind[KUBE_KINDS];

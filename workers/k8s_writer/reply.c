@@ -29,6 +29,7 @@ reply_result(const struct reply *r)
 		return PLAN_DONE;
 	switch (r->status) {
 	case 401:
+		return PLAN_STRANGER;
 	case 403:
 		return PLAN_DENIED;
 	case 404:
@@ -53,27 +54,31 @@ reply_patch_result(const struct reply *r)
 	return reply_result(r);
 }
 
-/* PLAN_DONE counts nothing. */
 static const enum metric error_metrics[PLAN_RESULTS] = {
 	[PLAN_GONE] = M_K8S_ERR_HTTP,
 	[PLAN_CONFLICT] = M_K8S_ERR_CONFLICT,
 	[PLAN_LOST] = M_K8S_ERR_CONNECT,
 	[PLAN_BUSY] = M_K8S_ERR_HTTP,
 	[PLAN_REFUSED] = M_K8S_ERR_HTTP,
+	[PLAN_STRANGER] = M_K8S_ERR_DENIED,
 	[PLAN_DENIED] = M_K8S_ERR_DENIED,
 	[PLAN_BROKEN] = M_K8S_ERR_HTTP,
 };
 
 void
+reply_count_error(enum plan_result r, struct metrics *m)
+{
+	if (r == PLAN_DONE)
+		return;
+	metric_inc(m, error_metrics[r]);
+	metric_inc(m, M_K8S_ERRORS);
+}
+
+void
 reply_count(const struct reply *r, uint64_t bytes, struct metrics *m)
 {
-	enum plan_result res = reply_result(r);
-
 	metric_add(m, M_K8S_BYTES, bytes);
-	if (res == PLAN_DONE)
-		return;
-	metric_inc(m, error_metrics[res]);
-	metric_inc(m, M_K8S_ERRORS);
+	reply_count_error(reply_result(r), m);
 }
 
 /* Bytes, clipped between two UTF-8 characters. */

@@ -30,6 +30,8 @@ enum plan_result reply_patch_result(const struct reply *r);
 
 /* For the figures: what came, and an error by its kind. */
 void reply_count(const struct reply *r, uint64_t bytes, struct metrics *m);
+/* The second half of it, where not all that is no 2xx is an error. */
+void reply_count_error(enum plan_result r, struct metrics *m);
 
 /* What was asked for: "patch" and "services", in the words of RBAC. */
 struct reply_about {

@@ -13,7 +13,20 @@ take_reply(struct writer *w, struct reply *r, const struct http_response *from)
 {
 	reply_read(r, from->error, from->status, from->retry_after_ms,
 	    from->body, from->body_len);
-	reply_count(r, from->bytes, w->conf.metrics);
+	metric_add(w->conf.metrics, M_K8S_BYTES, from->bytes);
+}
+
+void
+count_error(struct writer *w, enum plan_result r)
+{
+	reply_count_error(r, w->conf.metrics);
+}
+
+void
+count_unreadable(struct writer *w)
+{
+	metric_inc(w->conf.metrics, M_K8S_ERR_BODY);
+	metric_inc(w->conf.metrics, M_K8S_ERRORS);
 }
 
 struct http_request *
@@ -115,6 +128,16 @@ explain(const struct write *wr, const struct reply *r, const char *why,
 		reply_text(r, &about, text);
 }
 
+/* What was to be deleted may be gone already. */
+static void
+count(const struct write *wr, enum plan_result r, const char *why)
+{
+	if (why != NULL)
+		count_unreadable(wr->w);
+	else if (r != PLAN_GONE || wr->op != PLAN_DELETE)
+		count_error(wr->w, r);
+}
+
 static void
 settle(struct write *wr, const struct reply *r, struct kube_object *got,
     const char *why)
@@ -125,6 +148,7 @@ settle(struct write *wr, const struct reply *r, struct kube_object *got,
 	char text[LIMIT_TEXT] = "";
 	bool news;
 
+	count(wr, res, why);
 	if (res != PLAN_DONE)
 		explain(wr, r, why, text);
 	if (res == PLAN_DONE)
@@ -149,8 +173,6 @@ on_written(const struct http_response *r, void *arg)
 	metric_observe_ms(w->conf.metrics, M_K8S_LATENCY, r->took_ms);
 	if (reply_result(&reply) == PLAN_DONE)
 		seen = ops[wr->op].read(wr, r, &got, &why);
-	if (why != NULL)
-		metric_inc(w->conf.metrics, M_K8S_ERR_BODY);
 	settle(wr, &reply, seen ? &got : NULL, why);
 	write_free(wr);
 	pump(w);
@@ -162,7 +184,7 @@ may_send(void *arg)
 {
 	const struct write *wr = arg;
 
-	return lease_may_write(&wr->w->leader.lease, clock_ms());
+	return leader_may_write(&wr->w->leader);
 }
 
 static void
@@ -199,8 +221,7 @@ start_writes(struct writer *w, uint64_t now)
 	struct plan_action a;
 
 	while (w->nwrites < w->conf.concurrency &&
-	    lease_may_write(&w->leader.lease, clock_ms()) &&
-	    plan_next(w->plan, now, &a)) {
+	    leader_may_write(&w->leader) && plan_next(w->plan, now, &a)) {
 		pass_begin(w, now);
 		write_start(w, &a);
 	}

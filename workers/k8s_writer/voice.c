@@ -69,6 +69,16 @@ say_no_trouble(struct writer *w, unsigned whose)
 }
 
 void
+forget_trouble(struct writer *w, unsigned whose)
+{
+	w->trouble &= ~whose;
+	if (w->trouble != 0)
+		return;
+	w->trouble_text[0] = '\0';
+	outage_ended(&w->outage);
+}
+
+void
 say_absent(struct writer *w, enum kube_kind kind)
 {
 	log_info("kubernetes at %s: has no %s (%s): there are none until it "
@@ -158,7 +168,7 @@ say_failed(struct writer *w, const struct write *wr, enum plan_result res,
     const struct reply *r, const char *text, bool news)
 {
 	w->pass.failed = true;
-	if (res == PLAN_LOST || res == PLAN_BUSY)
+	if (res == PLAN_LOST || res == PLAN_BUSY || res == PLAN_STRANGER)
 		say_trouble(w, TROUBLE_WRITES, r, "patch",
 		    kube_kind_plural(wr->kind));
 	else if (res == PLAN_DENIED)
@@ -180,6 +190,15 @@ say_permitted(struct writer *w, const struct plan_counts *c)
 	outage_ended(&w->denials);
 	log_info("kubernetes at %s: katalogd may write all objects now",
 	    w->conf.server);
+}
+
+/* What failed may have been done all the same, or not be wanted any more. */
+static void
+end_trouble(struct writer *w, const struct plan_counts *c)
+{
+	if (c->failed[PLAN_LOST] == 0 && c->failed[PLAN_BUSY] == 0 &&
+	    c->failed[PLAN_STRANGER] == 0)
+		say_no_trouble(w, TROUBLE_WRITES);
 }
 
 static void
@@ -348,6 +367,7 @@ tell(struct writer *w, uint64_t now)
 	(void)now;
 	plan_counts(w->plan, &c);
 	set_figures(w, &c);
+	end_trouble(w, &c);
 	say_permitted(w, &c);
 	say_held(w, c.held);
 	find_synced(w, &c);

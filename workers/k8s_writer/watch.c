@@ -210,9 +210,9 @@ back_off(struct watch *w, uint64_t at_least_ms, uint64_t now)
 }
 
 static enum watch_news
-again(struct watch *w, uint64_t now)
+again(struct watch *w, uint64_t retry_after_ms, uint64_t now)
 {
-	back_off(w, 0, now);
+	back_off(w, retry_after_ms, now);
 	watch_relist(w);
 	return WATCH_AGAIN;
 }
@@ -223,7 +223,7 @@ watch_event(struct watch *w, const struct kube_event *e, uint64_t now)
 	w->heard_at = now;
 	if (e->type == KUBE_ERROR) {
 		w->under_way = WATCH_NOTHING;
-		return again(w, now);
+		return again(w, e->status.retry_after_ms, now);
 	}
 	w->failures = 0;
 	strlcpy(w->version, e->object.version, sizeof(w->version));
@@ -273,7 +273,7 @@ watch_failed(struct watch *w, long status, uint64_t retry_after_ms,
 		return WATCH_NO_NEWS;
 	}
 	if (status == 410 || status == 404 || status == WATCH_UNREADABLE)
-		return again(w, now);
+		return again(w, retry_after_ms, now);
 	back_off(w, retry_after_ms, now);
 	return status == 200 ? WATCH_NO_NEWS : WATCH_ERROR;
 }

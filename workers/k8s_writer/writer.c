@@ -46,7 +46,7 @@ least(uint64_t a, uint64_t b)
 static uint64_t
 next_due(struct writer *w, uint64_t now)
 {
-	uint64_t at = lease_due(&w->leader.lease, now);
+	uint64_t at = leader_due(&w->leader, now);
 
 	at = least(at, w->settle_at);
 	for (int i = 0; i < KUBE_KINDS; i++)
@@ -89,7 +89,7 @@ pump_stopping(struct writer *w, uint64_t now)
 		return;
 	if (!w->released) {
 		w->released = true;
-		lease_release(&w->leader.lease, now);
+		leader_release(&w->leader);
 	}
 	leader_start(w, now);
 	if (lease_released(&w->leader.lease))

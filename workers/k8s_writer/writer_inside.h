@@ -127,15 +127,24 @@ void herald_cancel(struct herald *h);
 void leader_init(struct leader *l, struct writer *w);
 /* Also tells the plan whether this copy leads. */
 void leader_start(struct writer *w, uint64_t now);
+/* When leader_start() has something to do without an event. */
+uint64_t leader_due(const struct leader *l, uint64_t now);
+/* At this very moment. */
+bool leader_may_write(const struct leader *l);
+/* To give it back; leader_start() does so. */
+void leader_release(struct leader *l);
 void leader_cancel(struct leader *l);
 
 /* ---- requests.c ---- */
 
 struct http_request *request(struct writer *w, struct http_request_conf *conf,
     const char *path);
-/* Reads and counts an answer to a request for that verb on that resource. */
+/* Reads an answer, and counts its bytes. */
 void take_reply(struct writer *w, struct reply *r,
     const struct http_response *from);
+/* One that was not hoped for. */
+void count_error(struct writer *w, enum plan_result r);
+void count_unreadable(struct writer *w);
 void start_writes(struct writer *w, uint64_t now);
 /* Whether they were done is not known then. */
 void cancel_writes(struct writer *w, uint64_t now);
@@ -148,6 +157,8 @@ void say_trouble(struct writer *w, unsigned whose, const struct reply *r,
 void say_broken(struct writer *w, unsigned whose, const char *verb,
     const char *resource, const char *why);
 void say_no_trouble(struct writer *w, unsigned whose);
+/* It is none of ours any more, whether it has ended or not. */
+void forget_trouble(struct writer *w, unsigned whose);
 void say_absent(struct writer *w, enum kube_kind kind);
 /* Why nobody tells us when it is there. */
 void say_unheard(struct writer *w, const struct reply *r);
