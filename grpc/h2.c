@@ -28,7 +28,7 @@ struct h2 {
 	struct event *work; /* send, and see whether it is over */
 	struct event *linger;
 	uint64_t heard_ms;
-	uint64_t budget;
+	int64_t budget;
 	uint64_t budget_ms; /* when it was last filled */
 	bool lingers; /* all is said */
 	bool broken; /* by what the peer sent */
@@ -78,26 +78,35 @@ h2_nv(const char *name, const char *value)
 static void
 budget_fill(struct h2 *h)
 {
-	const uint64_t most = (uint64_t)H2_BURST * FRAME;
+	const int64_t most = (int64_t)H2_BURST * FRAME;
 	uint64_t now = clock_ms();
 
-	h->budget += (now - h->budget_ms) * H2_RATE * FRAME / 1000;
+	h->budget += (int64_t)(now - h->budget_ms) * H2_RATE * FRAME / 1000;
 	if (h->budget > most)
 		h->budget = most;
 	h->budget_ms = now;
 }
 
 /*
- * What carries a call on is bounded by streams and flow control: a stream's
- * beginning, its end, and bytes. All else a peer could send for ever.
+ * What a frame costs. A call pays for what good clients send with it (PING,
+ * WINDOW_UPDATE), as streams and flow control bound calls; one that is
+ * cancelled pays for nothing. Frames that HTTP/2 does not know never get here:
+ * nghttp2 drops them as it reads.
  */
-static bool
-is_free(const nghttp2_frame_hd *hd)
+static int64_t
+cost_of(const nghttp2_frame_hd *hd)
 {
-	if (hd->type == NGHTTP2_HEADERS)
-		return true;
-	return hd->type == NGHTTP2_DATA &&
-	    (hd->length > 0 || (hd->flags & NGHTTP2_FLAG_END_STREAM) != 0);
+	switch (hd->type) {
+	case NGHTTP2_HEADERS:
+		return -H2_FRAMES_EACH;
+	case NGHTTP2_RST_STREAM:
+		return H2_FRAMES_EACH + 2;
+	case NGHTTP2_DATA:
+		return hd->length == 0 &&
+		    (hd->flags & NGHTTP2_FLAG_END_STREAM) == 0;
+	default:
+		return 1;
+	}
 }
 
 static int
@@ -106,13 +115,9 @@ on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *arg)
 	struct h2 *h = arg;
 
 	(void)session;
-	if (is_free(hd))
-		return 0;
 	budget_fill(h);
-	if (h->budget < FRAME)
-		return NGHTTP2_ERR_CALLBACK_FAILURE;
-	h->budget -= FRAME;
-	return 0;
+	h->budget -= cost_of(hd) * FRAME;
+	return h->budget < 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
 /* ---- sending ------------------------------------------------------------- */
@@ -389,7 +394,7 @@ h2_new(const struct h2_conf *conf)
 	h->conf = *conf;
 	snprintf(h->why, sizeof(h->why), "connection closed");
 	h->heard_ms = h->budget_ms = clock_ms();
-	h->budget = (uint64_t)H2_BURST * FRAME;
+	h->budget = (int64_t)H2_BURST * FRAME;
 	h->session = session_new(h);
 	h->work = evtimer_new(base, on_work, h);
 	h->linger = evtimer_new(base, on_lingered, h);

@@ -4,8 +4,8 @@
  *
  *	It does not read		nothing more is read from it, and it
  *					is given up after stalled_ms
- *	It sends frames that carry	H2_BURST at once, H2_RATE a second,
- *	no call on			then it is broken
+ *	It sends frames that carry	H2_BURST at once, H2_RATE a second and
+ *	no call on			H2_FRAMES_EACH a call, then it is broken
  *	It is done, or said good-bye	what was sent reaches it, and then
  *					H2_LINGER_MS for it to hang up
  *
@@ -22,9 +22,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define H2_BURST     1024
-#define H2_RATE      128
-#define H2_LINGER_MS 2000
+#define H2_BURST       2048
+#define H2_RATE        128
+#define H2_FRAMES_EACH 4
+#define H2_LINGER_MS   2000
 
 struct h2;
 

@@ -626,6 +626,34 @@ START_TEST(ends_floods)
 }
 END_TEST
 
+/* What clients of gRPC send with each call, thousands of calls long. */
+START_TEST(bears_good_clients)
+{
+	enum { BATCH = 50, BATCHES = 60 };
+	struct h2_peer *p = peer_new();
+	struct h2_text t = { 0 };
+
+	h2_text_preface(&t);
+	for (uint32_t i = 0; i < BATCH * BATCHES; i++) {
+		uint32_t id = 2 * i + 1;
+
+		h2_text_headers(&t, H2_END_HEADERS, id, request_headers);
+		h2_text_frame(&t, H2_DATA, H2_END_STREAM, id, HELLO, 10);
+		flood_window(&t, i);
+		flood_window(&t, i);
+		flood_ping(&t, i);
+		if (i % BATCH != BATCH - 1)
+			continue;
+		h2_peer_raw(p, t.bytes, t.len);
+		t.len = 0;
+		AWAIT(counts().ended[GRPC_OK] == i + 1);
+	}
+	ck_assert_uint_eq(counts().broken, 0);
+	h2_peer_free(p);
+	free(t.bytes);
+}
+END_TEST
+
 /* Streams that it did not allow, by who takes no notice of its SETTINGS. */
 START_TEST(bounds_streams)
 {
@@ -952,6 +980,7 @@ suite(void)
 	tcase_add_test(t, hangs_up_on_who_says_nothing);
 	tcase_add_test(t, bears_who_only_connects);
 	tcase_add_loop_test(t, ends_floods, 0, (int)COUNT(floods));
+	tcase_add_test(t, bears_good_clients);
 	tcase_add_test(t, bounds_streams);
 	tcase_add_test(t, gives_up_who_does_not_read);
 	tcase_add_test(t, makes_room_by_the_oldest_idle_one);
