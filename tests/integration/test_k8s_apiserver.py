@@ -118,6 +118,37 @@ def health_of_writer(daemon):
     return workers["k8s-writer"]["health"]
 
 
+def is_renewal(request):
+    return request.method == "PUT" and "/leases/" in request.path
+
+
+@pytest.mark.timing
+def test_lease_ends_under_a_write(sync, space, catalog, consul, kube_proxy):
+    """It is given up, 10 s after the sending of the last good renewal."""
+    catalog.put(*ITEMS)
+    options = {"leader_elect": "yes", "k8s_timeout": "60s"}
+    daemon = sync(consul, space, **options, **through(kube_proxy))
+
+    def hang_writes(request):
+        if is_renewal(request):
+            return ANSWERS["500"]
+        if is_write(request):
+            time.sleep(14)
+            return ANSWERS["503"]
+        return None
+
+    await_for(lambda: any(map(is_renewal, kube_proxy.requests)))
+    kube_proxy.fault = hang_writes
+    good = [r for r in kube_proxy.requests if is_renewal(r) and r.status < 300]
+    flipped = catalog.set_status(ITEMS[0], "critical")
+    daemon.await_log("no longer holds the Lease", 12)
+    assert time.monotonic() - good[-1].time < 10 + 0.5 * SLOWNESS
+    errors = [o["error"] for o in daemon.status()["objects"] if o["error"]]
+    assert ["cancelled" in error for error in errors] == [True]
+    kube_proxy.fault = lambda request: None
+    space.await_has(flipped, *ITEMS[1:], timeout=20)
+
+
 def gaps(proxy):
     """Between two writes to the same object."""
     times = {}
