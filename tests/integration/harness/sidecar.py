@@ -1,12 +1,13 @@
 """katalog-sidecar, as built in BUILDDIR."""
 
 import http.client
+import os
 import pathlib
 import signal
 import subprocess
 
 from .daemon import BUILD, SANITIZER, as_flags, environment
-from .processes import Process
+from .processes import Process, children_of
 from .waiting import SLOWNESS, await_for, free_port
 
 PROGRAM = BUILD / "katalog-sidecar"
@@ -62,12 +63,20 @@ class Sidecar:
         return self.start()
 
     def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        if self.running:
+            self.kill()
         print(f"--- {self.log_path} ---\n{self.log}")
         found = SANITIZER.search(self.log)
         assert not found, found.group(0)
+
+    def kill(self):
+        """With its program, which would outlive it."""
+        family = children_of(self.pid)
+        self.process.kill()
+        self.process.wait()
+        for process in family:
+            if process.alive:
+                os.kill(process.pid, signal.SIGKILL)
 
     def send(self, sig):
         self.process.send_signal(sig)
