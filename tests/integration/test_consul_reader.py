@@ -56,7 +56,7 @@ def is_blocking(request):
 
 
 def is_pulse(request):
-    return "/v1/health/service/consul?" in request.path
+    return "/v1/health/checks/consul?" in request.path
 
 
 # ---- how many, how fast ----
@@ -232,11 +232,7 @@ def churning(agent):
 
 
 def reads_of_services(requests):
-    return [
-        r
-        for r in requests
-        if "/v1/health/service/" in r.path and not is_pulse(r)
-    ]
+    return [r for r in requests if "/v1/health/service/" in r.path]
 
 
 @pytest.mark.timing

@@ -193,20 +193,26 @@ def test_leader_is_lost(sync, space, tmp_path):
     with three_servers(tmp_path) as (here, *others):
         catalog = Catalog(here)
         catalog.put(*ITEMS)
-        sync(here, space)
+        daemon = sync(here, space)
         before = space.versions()
         for server in others:
             server.stop()
-        # One that led holds queries back: the daemon need not have noticed.
         await_for(lambda: not here.has_leader(), 30)
-        holds_for(lambda: space.versions() == before, 5)
+        # Two pulses that wait.
+        await_for(lambda: says_no_leader(daemon), 12)
+        # Consul holds back the longer what its leader is to answer.
+        holds_for(lambda: space.versions() == before, 8)
         for server in others:
             server.spawn()
-        await_for(here.has_leader, 30)
+        await_for(here.has_leader, 60)
         changed = await_for(lambda: try_to_flip(catalog, ITEMS[0]), 30)
-        # A server that lost its leader may hold a query for seconds more.
-        space.await_has(changed, *ITEMS[1:], timeout=10)
+        space.await_has(changed, *ITEMS[1:], timeout=BACK)
+        await_for(lambda: not says_no_leader(daemon), BACK)
         assert space.deletions() == []
+
+
+def says_no_leader(daemon):
+    return "no leader" in daemon.get("/v1/status")[1]
 
 
 def try_to_flip(catalog, item):

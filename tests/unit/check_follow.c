@@ -49,7 +49,7 @@ static const char *
 name_of(const struct follow_ask *ask)
 {
 	static const char *const names[] = { "catalog", "critical", "warning",
-		"nodes", "roster" };
+		"nodes", "pulse", "roster" };
 
 	return ask->list == QUERY_LISTS ? ask->service : names[ask->list];
 }
@@ -100,6 +100,13 @@ list_came(const char *name, uint64_t index, uint64_t now)
 	return follow_listed(f, take(name).list, index, now);
 }
 
+static bool
+pulse_came(uint64_t index, uint64_t now)
+{
+	ck_assert_int_eq(take("pulse").list, QUERY_PULSE);
+	return follow_pulse(f, index, now);
+}
+
 static void
 list_failed(const char *name, uint64_t now)
 {
@@ -125,14 +132,15 @@ static const char *const abc[] = { "a", "b", "c" };
 static void
 settle(void)
 {
-	assert_asks(T0, "catalog critical nodes");
+	assert_asks(T0, "catalog critical nodes pulse");
 	list_came("catalog", 10, T0);
 	list_came("critical", 10, T0);
 	list_came("nodes", 10, T0);
+	ck_assert(!pulse_came(10, T0));
 	for (size_t i = 0; i < COUNT(abc); i++)
 		follow_add(f, abc[i]);
 	ck_assert(!follow_complete(f, T0));
-	assert_asks(T0, "catalog@10 critical@10 nodes@10 a b c");
+	assert_asks(T0, "catalog@10 critical@10 nodes@10 pulse@10 a b c");
 	all_came(abc, 3, FOLLOW_CHANGED, T0 + 50);
 	ck_assert(follow_complete(f, T0 + 50));
 	assert_asks(T0 + 50, "roster");
@@ -158,7 +166,7 @@ START_TEST(starts_and_makes_sure)
 	ck_assert_uint_eq(follow_due(f, T0 + 2150), T0 + RESYNC);
 	ck_assert(!follow_resync_due(f, T0 + RESYNC - 1));
 	ck_assert(follow_resync_due(f, T0 + RESYNC));
-	for (int i = 0; i < QUERY_ROSTER; i++)
+	for (int i = 0; i < QUERY_PULSE; i++)
 		ck_assert_int_eq(follow_restart(f, (enum query_list)i,
 				     T0 + RESYNC),
 		    i != QUERY_WARNING);
@@ -175,7 +183,7 @@ START_TEST(warnings_only_where_they_matter)
 	tear_down();
 	c.warning = true;
 	set_up_with(&c);
-	assert_asks(T0, "catalog critical warning nodes");
+	assert_asks(T0, "catalog critical warning nodes pulse");
 }
 END_TEST
 
@@ -408,8 +416,11 @@ END_TEST
 START_TEST(a_reset_brings_a_sweep)
 {
 	settle();
+	ck_assert_int_eq(list_came("critical", 3, T0 + 50000), INDEX_BEHIND);
+	assert_asks(T0 + 50000, "critical");
 	ck_assert_int_eq(list_came("critical", 3, T0 + 50000), INDEX_RESET);
-	assert_asks(T0 + 50000, "critical a b");
+	assert_asks(T0 + 50000, "a b");
+	assert_asks(T0 + 50000 + INDEX_ZERO_PAUSE_MS, "critical");
 }
 END_TEST
 
@@ -551,6 +562,97 @@ START_TEST(a_new_token_tries_all_again)
 }
 END_TEST
 
+/* ---- no leader ---- */
+
+/* What is held back makes it ask for the pulse, once in a while. */
+START_TEST(what_is_held_back_is_a_doubt)
+{
+	uint64_t now = T0 + 3000;
+
+	settle();
+	ck_assert(!follow_in_doubt(f, T0 + 100000));
+	follow_dirty(f, "a");
+	assert_asks(now, "a");
+	ck_assert_uint_eq(follow_due(f, now), now + FOLLOW_HELD_MS);
+	ck_assert(!follow_in_doubt(f, now + FOLLOW_HELD_MS - 1));
+	for (int i = 0; i < 3; i++) {
+		now += FOLLOW_HELD_MS;
+		ck_assert(follow_in_doubt(f, now));
+		ck_assert(follow_restart(f, QUERY_PULSE, now));
+		take("pulse");
+		ck_assert(!follow_in_doubt(f, now));
+		assert_asks(now, "pulse");
+		/* It is slow itself. */
+		ck_assert(!follow_in_doubt(f, now + 5000));
+		/* There is a leader: it just takes its time. */
+		ck_assert(!pulse_came(10, now));
+		assert_asks(now, "pulse@10");
+	}
+	service_came("a", FOLLOW_READ, now);
+	ck_assert(!follow_in_doubt(f, now + 100000));
+}
+END_TEST
+
+START_TEST(lists_are_held_back_too)
+{
+	settle();
+	list_came("catalog", 11, T0 + 50000);
+	assert_asks(T0 + 50000, "catalog@11 roster a b");
+	service_came("a", FOLLOW_READ, T0 + 50000);
+	service_came("b", FOLLOW_READ, T0 + 50000);
+	assert_asks(T0 + 50000, "c");
+	/* Another answer meanwhile says that Consul answers. */
+	service_came("c", FOLLOW_READ, T0 + 50900);
+	ck_assert(!follow_in_doubt(f, T0 + 51800));
+	ck_assert(follow_in_doubt(f, T0 + 51900));
+	list_came("roster", 11, T0 + 51900);
+	ck_assert(!follow_in_doubt(f, T0 + 90000));
+	list_failed("critical", T0 + 90000);
+	assert_asks(T0 + 90100, "critical");
+	ck_assert(follow_in_doubt(f, T0 + 90100 + FOLLOW_HELD_MS));
+}
+END_TEST
+
+/* All that is held back is asked again at once. */
+START_TEST(a_leader_that_is_back_is_asked_at_once)
+{
+	static const char *const waiting[] = { "catalog", "critical", "nodes" };
+
+	settle();
+	follow_dirty(f, "a");
+	follow_dirty(f, "b");
+	assert_asks(T0 + 50000, "a b");
+	service_came("b", FOLLOW_LOST, T0 + 50000);
+	list_failed("pulse", T0 + 50000);
+	list_failed("catalog", T0 + 50000);
+	ck_assert_uint_eq(follow_counts(f).lists_failing, 2);
+	assert_asks(T0 + 50100, "catalog pulse");
+	ck_assert(pulse_came(10, T0 + 50110));
+	follow_back(f, T0 + 50110);
+	for (size_t i = 0; i < COUNT(waiting); i++)
+		ck_assert(follow_restart(f, take(waiting[i]).list, T0 + 50110));
+	service_came("a", FOLLOW_AGAIN, T0 + 50110);
+	assert_asks(T0 + 50110, "critical nodes pulse@10 a b");
+	/* Not twice in a row without a pause. */
+	assert_asks(T0 + 50200, "catalog");
+	ck_assert_uint_eq(follow_counts(f).failing, 0);
+}
+END_TEST
+
+START_TEST(a_cancelled_roster_is_asked_again)
+{
+	settle();
+	list_came("catalog", 11, T0 + 50000);
+	ask_all(T0 + 50000);
+	ck_assert(follow_restart(f, QUERY_ROSTER, T0 + 50010));
+	take("roster");
+	assert_asks(T0 + 50010, "roster");
+	list_came("roster", 11, T0 + 50020);
+	ck_assert(!follow_restart(f, QUERY_ROSTER, T0 + 90000));
+	assert_asks(T0 + 90000, "");
+}
+END_TEST
+
 /* ---- who comes and goes ---- */
 
 START_TEST(the_removed_are_not_read)
@@ -669,6 +771,10 @@ add_tests(TCase *t)
 	tcase_add_test(t, a_doubted_pass_makes_sure_of_nothing);
 	tcase_add_test(t, what_hides_something_is_asked_again);
 	tcase_add_test(t, a_new_token_tries_all_again);
+	tcase_add_test(t, what_is_held_back_is_a_doubt);
+	tcase_add_test(t, lists_are_held_back_too);
+	tcase_add_test(t, a_leader_that_is_back_is_asked_at_once);
+	tcase_add_test(t, a_cancelled_roster_is_asked_again);
 	tcase_add_test(t, the_removed_are_not_read);
 	tcase_add_test(t, a_pass_ends_without_the_removed);
 	tcase_add_test(t, a_pass_counts_only_reads_that_began_in_it);

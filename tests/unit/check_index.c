@@ -17,7 +17,10 @@ static const struct step {
 	{ 0, 0, 40, INDEX_MOVED },
 	{ 5000, 40, 40, INDEX_SAME }, /* the wait ended */
 	{ 10000, 40, 42, INDEX_MOVED },
-	{ 20000, 42, 41, INDEX_RESET }, /* backwards: from 0 again */
+	{ 20000, 42, 41, INDEX_BEHIND }, /* backwards: from 0 again */
+	{ 22000, 0, 42, INDEX_SAME }, /* it was a server that lagged */
+	{ 24000, 42, 41, INDEX_BEHIND },
+	{ 26000, 0, 41, INDEX_RESET }, /* it was not */
 	{ 30000, 0, 41, INDEX_SAME },
 	{ 40000, 41, 0, INDEX_SAME },
 	{ 50000, 0, 41, INDEX_SAME }, /* nothing happened meanwhile */

@@ -23,17 +23,24 @@ static const struct {
 } lists[] = {
 	{ &plain, QUERY_CATALOG, 0, "/v1/catalog/services?" TAGGED },
 	{ &plain, QUERY_CATALOG, 17,
-	    "/v1/catalog/services?" TAGGED "&index=17&wait=50000ms" },
+	    "/v1/catalog/services?" TAGGED "&stale=1&index=17&wait=50000ms" },
 	{ &plain, QUERY_CRITICAL, 0, "/v1/health/state/critical" },
 	{ &plain, QUERY_CRITICAL, 18446744073709551615ULL,
-	    "/v1/health/state/critical?index=18446744073709551615&wait="
-	    "50000ms" },
+	    "/v1/health/state/critical?stale=1&index=18446744073709551615&"
+	    "wait=50000ms" },
 	{ &plain, QUERY_WARNING, 0, "/v1/health/state/warning" },
 	{ &plain, QUERY_NODES, 0, "/v1/catalog/nodes" },
+	{ &plain, QUERY_PULSE, 0,
+	    "/v1/health/checks/consul?filter=CheckID%20%3D%3D%20%60%60&"
+	    "stale=1" },
+	{ &plain, QUERY_PULSE, 5,
+	    "/v1/health/checks/consul?filter=CheckID%20%3D%3D%20%60%60&"
+	    "stale=1&index=5&wait=5000ms" },
 	{ &plain, QUERY_ROSTER, 0,
 	    "/v1/health/state/any?filter=%60kubernetes%60%20in%20ServiceTags" },
 	{ &full, QUERY_NODES, 1,
-	    "/proxy/v1/catalog/nodes?dc=dc-1&ns=ns_2&index=1&wait=50000ms" },
+	    "/proxy/v1/catalog/nodes?dc=dc-1&ns=ns_2&stale=1&index=1&wait="
+	    "50000ms" },
 	{ &full, QUERY_ROSTER, 0,
 	    "/proxy/v1/health/state/any?filter=%60a%22b%5Cc%60%20in%20"
 	    "ServiceTags&dc=dc-1&ns=ns_2" },

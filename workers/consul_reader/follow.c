@@ -45,6 +45,7 @@ struct follow {
 
 	struct index lists[QUERY_LISTS]; /* that of the roster is not used */
 	bool busy[QUERY_LISTS];
+	uint64_t heard_at; /* since then all that is asked may be held back */
 	bool listed; /* the catalog, once */
 	uint64_t listed_at; /* for the first time */
 
@@ -339,6 +340,7 @@ static const struct index_pace paces[QUERY_LISTS] = {
 	[QUERY_CRITICAL] = { 50, 20 },
 	[QUERY_WARNING] = { 50, 20 },
 	[QUERY_NODES] = { 5000, 3 },
+	[QUERY_PULSE] = { 1000, 4 },
 	[QUERY_ROSTER] = { 1000, 1 },
 };
 
@@ -419,6 +421,7 @@ follow_listed(struct follow *f, enum query_list list, uint64_t index,
 	enum index_news news;
 
 	f->busy[list] = false;
+	f->heard_at = now;
 	if (list == QUERY_ROSTER) {
 		roster_end(f, FOLLOW_ROSTER_PAUSE_MS, now);
 		return INDEX_MOVED;
@@ -438,6 +441,7 @@ follow_list_failed(struct follow *f, enum query_list list, bool busy,
     uint64_t retry_after_ms, uint64_t now)
 {
 	f->busy[list] = false;
+	f->heard_at = now;
 	if (list != QUERY_ROSTER) {
 		index_failed(&f->lists[list], busy, retry_after_ms, now);
 		return;
@@ -459,6 +463,9 @@ follow_restart(struct follow *f, enum query_list list, uint64_t now)
 
 	index_restart(&f->lists[list], now);
 	f->busy[list] = false;
+	f->heard_at = now;
+	if (list == QUERY_ROSTER && busy)
+		errand_want(&f->roster, now);
 	return busy;
 }
 
@@ -467,6 +474,24 @@ is_followed(const struct follow *f, enum query_list list)
 {
 	return list != QUERY_ROSTER &&
 	    (list != QUERY_WARNING || f->conf.warning);
+}
+
+static bool
+is_waiting(const struct follow *f, enum query_list list)
+{
+	return f->busy[list] && f->lists[list].index != 0;
+}
+
+/* Something is asked that Consul should answer at once. */
+static bool
+awaits_answer(const struct follow *f)
+{
+	bool any = f->in_flight > 0;
+
+	for (int i = 0; i < QUERY_LISTS; i++)
+		any |= i != QUERY_PULSE && f->busy[i] &&
+		    !is_waiting(f, (enum query_list)i);
+	return any;
 }
 
 /* When the list may be asked for; UINT64_MAX: not before an event. */
@@ -487,12 +512,21 @@ roster_due(const struct follow *f)
 	return errand_due(&f->roster);
 }
 
+/* One more is asked: if nothing else is, it has all its time. */
+static void
+may_be_held(struct follow *f, uint64_t now)
+{
+	if (!awaits_answer(f))
+		f->heard_at = now;
+}
+
 static bool
 ask_list(struct follow *f, uint64_t now, struct follow_ask *ask)
 {
 	for (int i = 0; i < QUERY_LISTS; i++) {
 		if (list_due(f, (enum query_list)i) > now)
 			continue;
+		may_be_held(f, now);
 		f->busy[i] = true;
 		*ask = (struct follow_ask){
 			.list = (enum query_list)i,
@@ -508,6 +542,7 @@ ask_roster(struct follow *f, uint64_t now, struct follow_ask *ask)
 {
 	if (roster_due(f) > now)
 		return false;
+	may_be_held(f, now);
 	f->busy[QUERY_ROSTER] = true;
 	errand_begin(&f->roster, now);
 	*ask = (struct follow_ask){ .list = QUERY_ROSTER };
@@ -536,6 +571,7 @@ ask_service(struct follow *f, uint64_t now, struct follow_ask *ask)
 
 	if (now < f->open_at || (t = next_target(f)) == NULL)
 		return false;
+	may_be_held(f, now);
 	t->swept = t->place == PLACE_SWEEP;
 	unplace(f, t);
 	t->in_flight = true;
@@ -559,6 +595,15 @@ follow_next(struct follow *f, uint64_t now, struct follow_ask *ask)
 	    ask_service(f, now, ask);
 }
 
+/* Only a pulse that waits can be asked for sooner. */
+static uint64_t
+doubt_due(const struct follow *f)
+{
+	if (!awaits_answer(f) || !is_waiting(f, QUERY_PULSE))
+		return UINT64_MAX;
+	return f->heard_at + FOLLOW_HELD_MS;
+}
+
 uint64_t
 follow_due(struct follow *f, uint64_t now)
 {
@@ -572,6 +617,7 @@ follow_due(struct follow *f, uint64_t now)
 		at = now;
 	if (next_target(f) != NULL)
 		at = sooner(at, f->open_at);
+	at = sooner(at, doubt_due(f));
 	if (!f->listed)
 		return at;
 	if (f->unread > 0 && now < f->listed_at + FOLLOW_PATIENCE_MS)
@@ -630,11 +676,14 @@ follow_done(struct follow *f, struct follow_target *t, enum follow_end end,
     uint64_t retry_after_ms, uint64_t now)
 {
 	f->in_flight--;
+	f->heard_at = now;
 	t->in_flight = false;
 	if (end == FOLLOW_LOST || end == FOLLOW_BUSY)
 		close_gate(f, end == FOLLOW_BUSY, retry_after_ms, now);
 	if (end == FOLLOW_READ || end == FOLLOW_CHANGED)
 		read_well(f, t, end == FOLLOW_CHANGED);
+	else if (end == FOLLOW_AGAIN)
+		t->again = true;
 	else
 		read_badly(f, t, end, now);
 	if (t->removed)
@@ -664,16 +713,39 @@ follow_resynced(struct follow *f, uint64_t now)
 	follow_sweep(f, now);
 }
 
+bool
+follow_in_doubt(const struct follow *f, uint64_t now)
+{
+	return doubt_due(f) <= now;
+}
+
+bool
+follow_pulse(struct follow *f, uint64_t index, uint64_t now)
+{
+	bool back = f->lists[QUERY_PULSE].failures > 0;
+
+	f->busy[QUERY_PULSE] = false;
+	index_answered(&f->lists[QUERY_PULSE], index, now);
+	return back;
+}
+
 void
-follow_retry(struct follow *f, uint64_t now)
+follow_back(struct follow *f, uint64_t now)
 {
 	struct follow_target *t;
 
 	TAILQ_FOREACH(t, &f->retry, in_queue)
 		t->retry_at = now;
+	f->failures = 0;
 	f->open_at = now;
 	for (int i = 0; i < QUERY_LISTS; i++)
 		f->lists[i].not_before = sooner(f->lists[i].not_before, now);
+}
+
+void
+follow_retry(struct follow *f, uint64_t now)
+{
+	follow_back(f, now);
 	if (f->listed)
 		follow_sweep(f, now);
 }

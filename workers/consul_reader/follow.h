@@ -9,6 +9,7 @@
  *	critical	a check became critical, or no longer is
  *	warning		the same; only where it matters
  *	nodes		a node has another address or other meta
+ *	pulse		nothing: whether Consul has a leader
  *
  * The catalog's index moves with each registration of any service, but the
  * list does not say which. So then the roster is read, which shows in one
@@ -56,6 +57,8 @@ struct follow_conf {
 #define FOLLOW_CONFIRM_MS 2000
 /* What can't be read holds up the first snapshot no longer than this. */
 #define FOLLOW_PATIENCE_MS 10000
+/* What is held back for so long makes us ask for the pulse. */
+#define FOLLOW_HELD_MS 1000
 /* A service that can't be read: its own back-off. */
 #define FOLLOW_RETRY_MIN_MS 250
 #define FOLLOW_RETRY_MAX_MS 10000
@@ -79,7 +82,10 @@ uint64_t follow_due(struct follow *f, uint64_t now);
 
 /* ---- lists ---- */
 
-/* A good answer, before what it says is told by follow_dirty() and so on. */
+/*
+ * A good answer, before what it says is told by follow_dirty() and so on. Not
+ * of the pulse.
+ */
 enum index_news follow_listed(struct follow *f, enum query_list list,
     uint64_t index, uint64_t now);
 void follow_list_failed(struct follow *f, enum query_list list, bool busy,
@@ -96,6 +102,22 @@ void follow_again(struct follow *f, enum query_list list, uint64_t ms,
  */
 bool follow_restart(struct follow *f, enum query_list list, uint64_t now);
 
+/* ---- whether Consul has a leader ---- */
+
+/*
+ * Something that should be answered at once is not: the pulse is to be
+ * restarted, which says whether Consul holds it back for want of a leader.
+ */
+bool follow_in_doubt(const struct follow *f, uint64_t now);
+/*
+ * The pulse was good. True if it was not before: Consul is back, and what it
+ * still holds back is best asked again. The caller restarts the lists, ends
+ * the reads with FOLLOW_AGAIN, and calls follow_back().
+ */
+bool follow_pulse(struct follow *f, uint64_t index, uint64_t now);
+/* What failed may work now. */
+void follow_back(struct follow *f, uint64_t now);
+
 /* ---- services ---- */
 
 /* One to be followed, if it is not yet: it is dirty. */
@@ -109,6 +131,7 @@ enum follow_end {
 	FOLLOW_CHANGED,
 	FOLLOW_LOST, /* Consul is in trouble */
 	FOLLOW_BUSY, /* and asks to wait */
+	FOLLOW_AGAIN, /* it was cancelled, and is to be read now */
 	FOLLOW_UNREADABLE /* this one can't be read */
 };
 /* t may be freed by it. */
@@ -126,7 +149,7 @@ void follow_doubt(struct follow *f);
 /* The resync is due: follow_sweep(), and the caller restarts the lists. */
 bool follow_resync_due(const struct follow *f, uint64_t now);
 void follow_resynced(struct follow *f, uint64_t now);
-/* A token or certificate is new: what failed may work now. */
+/* A token or certificate is new: follow_back(), and all is read again. */
 void follow_retry(struct follow *f, uint64_t now);
 
 /* All services were read at least once, but those that can't be. */

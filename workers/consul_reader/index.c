@@ -75,15 +75,16 @@ enum index_news
 index_answered(struct index *ix, uint64_t index, uint64_t now)
 {
 	uint64_t before = ix->seen;
+	bool waited = ix->index != 0;
 
 	ix->failures = 0;
-	ix->seen = index;
 	keep_pace(ix, now);
-	if (index < before) {
-		ix->index = 0;
+	ix->index = index < before ? 0 : index;
+	if (index < before && waited)
+		return INDEX_BEHIND;
+	ix->seen = index;
+	if (index < before)
 		return INDEX_RESET;
-	}
-	ix->index = index;
 	return index == before ? INDEX_SAME : INDEX_MOVED;
 }
 

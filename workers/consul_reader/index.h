@@ -53,9 +53,14 @@ uint64_t index_ask(struct index *ix, uint64_t now);
 enum index_news {
 	INDEX_SAME, /* the wait ended without a change */
 	INDEX_MOVED, /* maybe a change; also the first answer */
+	INDEX_BEHIND, /* older than the last: of a server that lags, maybe */
 	INDEX_RESET /* backwards: Consul is not the one that it was */
 };
-/* A good answer had this index (>= 1). */
+/*
+ * A good answer had this index (>= 1). One that goes backwards is to be passed
+ * over if it came from waiting, which any server may have answered: the next
+ * one, without an index, tells.
+ */
 enum index_news index_answered(struct index *ix, uint64_t index, uint64_t now);
 
 /* It failed; busy: with a 429 or 503 and its Retry-After, or 0. */

@@ -13,13 +13,16 @@
 static const struct {
 	const char *path;
 	const char *filter; /* NULL: none */
+	bool stale; /* also when it does not wait */
 } lists[QUERY_LISTS] = {
 	[QUERY_CATALOG] = { "/v1/catalog/services",
-	    "`%s` in ServiceTags or ServiceName == `consul`" },
-	[QUERY_CRITICAL] = { "/v1/health/state/critical", NULL },
-	[QUERY_WARNING] = { "/v1/health/state/warning", NULL },
-	[QUERY_NODES] = { "/v1/catalog/nodes", NULL },
-	[QUERY_ROSTER] = { "/v1/health/state/any", "`%s` in ServiceTags" },
+	    "`%s` in ServiceTags or ServiceName == `consul`", false },
+	[QUERY_CRITICAL] = { "/v1/health/state/critical", NULL, false },
+	[QUERY_WARNING] = { "/v1/health/state/warning", NULL, false },
+	[QUERY_NODES] = { "/v1/catalog/nodes", NULL, false },
+	[QUERY_PULSE] = { "/v1/health/checks/consul", "CheckID == ``", true },
+	[QUERY_ROSTER] = { "/v1/health/state/any", "`%s` in ServiceTags",
+	    false },
 };
 
 static void
@@ -51,8 +54,14 @@ add_parameter(char path[QUERY_PATH], const char *name, const char *value)
 	add_escaped(path, value);
 }
 
+uint64_t
+query_wait_ms(enum query_list list)
+{
+	return list == QUERY_PULSE ? QUERY_PULSE_WAIT_MS : QUERY_WAIT_MS;
+}
+
 static void
-add_index(char path[QUERY_PATH], uint64_t index)
+add_index(char path[QUERY_PATH], enum query_list list, uint64_t index)
 {
 	char text[32];
 
@@ -60,7 +69,8 @@ add_index(char path[QUERY_PATH], uint64_t index)
 		return;
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)index);
 	add_parameter(path, "index", text);
-	snprintf(text, sizeof(text), "%ums", (unsigned)QUERY_WAIT_MS);
+	snprintf(text, sizeof(text), "%llums",
+	    (unsigned long long)query_wait_ms(list));
 	add_parameter(path, "wait", text);
 }
 
@@ -79,22 +89,31 @@ begin(const struct query_conf *conf, char path[QUERY_PATH], const char *rest)
 	add(path, rest);
 }
 
+static void
+write_filter(const char *form, const char *tag, char *buf, size_t cap)
+{
+	const char *hole = form != NULL ? strstr(form, "%s") : NULL;
+
+	if (hole != NULL)
+		snprintf(buf, cap, "%.*s%s%s", (int)(hole - form), form, tag,
+		    hole + 2);
+	else
+		snprintf(buf, cap, "%s", form != NULL ? form : "");
+}
+
 void
 query_list(const struct query_conf *conf, enum query_list list, uint64_t index,
     char path[QUERY_PATH])
 {
-	char filter[LIMIT_TAG + 128] = "";
-	const char *before = lists[list].filter, *after;
+	char filter[LIMIT_TAG + 128];
 
 	begin(conf, path, lists[list].path);
-	if (before != NULL) {
-		after = strstr(before, "%s") + 2;
-		snprintf(filter, sizeof(filter), "%.*s%s%s",
-		    (int)(after - 2 - before), before, conf->tag, after);
-	}
+	write_filter(lists[list].filter, conf->tag, filter, sizeof(filter));
 	add_parameter(path, "filter", filter);
 	add_place(conf, path);
-	add_index(path, index);
+	if (index != 0 || lists[list].stale)
+		add_parameter(path, "stale", "1");
+	add_index(path, list, index);
 }
 
 void

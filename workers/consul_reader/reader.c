@@ -28,6 +28,7 @@ static const struct {
 	[QUERY_CRITICAL] = { LISTING_CHECKS, false },
 	[QUERY_WARNING] = { LISTING_CHECKS, false },
 	[QUERY_NODES] = { LISTING_NODES, true },
+	[QUERY_PULSE] = { LISTING_CHECKS, true },
 	[QUERY_ROSTER] = { LISTING_ROSTER, true },
 };
 
@@ -104,7 +105,7 @@ static void
 come_out(struct reader *r, uint64_t now)
 {
 	r->hidden = 0;
-	for (int i = 0; i < QUERY_ROSTER; i++) {
+	for (int i = 0; i < QUERY_PULSE; i++) {
 		if (i != QUERY_CATALOG)
 			restart_list(r, (enum query_list)i, now);
 	}
@@ -210,8 +211,7 @@ look_again(const char *service, void *arg)
 static void
 resync(struct reader *r, uint64_t now)
 {
-	for (int i = 0; i < QUERY_ROSTER; i++)
-		restart_list(r, (enum query_list)i, now);
+	restart_lists(r, now);
 	follow_resynced(r->follow, now);
 }
 
@@ -266,6 +266,8 @@ pump(struct reader *r)
 		return;
 	if (follow_resync_due(r->follow, now))
 		resync(r, now);
+	if (follow_in_doubt(r->follow, now))
+		restart_list(r, QUERY_PULSE, now);
 	if (catalog_look_due(r->catalog) <= now)
 		catalog_look(r->catalog, now, look_again, r);
 	start_requests(r, now);
@@ -384,6 +386,7 @@ reader_preload(struct worker *w, struct sandbox *sb)
 	make_lists(r);
 	make_follow(r);
 	make_catalog(r);
+	TAILQ_INIT(&r->reads);
 	r->publisher = publisher_new();
 	r->timer = evtimer_new(w->base, on_timer, r);
 	if (r->timer == NULL)
@@ -409,8 +412,7 @@ reader_blob(struct reader *r, enum blob_id id, const void *data, size_t len)
 	if (!upstream_blob(&r->consul, id, data, len) || !r->started)
 		return;
 	follow_retry(r->follow, now);
-	for (int i = 0; i < QUERY_ROSTER; i++)
-		restart_list(r, (enum query_list)i, now);
+	restart_lists(r, now);
 	pump(r);
 }
 

@@ -29,8 +29,10 @@ struct list {
 };
 
 struct read {
+	TAILQ_ENTRY(read) link;
 	struct reader *r;
 	struct follow_target *target;
+	struct http_request *request;
 	char service[];
 };
 
@@ -43,6 +45,7 @@ struct reader {
 	struct catalog *catalog;
 	struct trust trust;
 	struct list lists[QUERY_LISTS];
+	TAILQ_HEAD(, read) reads; /* under way */
 	struct publisher *publisher;
 	struct event *timer; /* pump() */
 	struct refusal refusal; /* of the answer that is looked at */
@@ -79,6 +82,8 @@ void take_list(struct reader *r, struct list *l, enum answer_worth worth);
 void start_requests(struct reader *r, uint64_t now);
 /* The list is to be read again without waiting. */
 void restart_list(struct reader *r, enum query_list which, uint64_t now);
+/* All lists that wait for changes. */
+void restart_lists(struct reader *r, uint64_t now);
 
 /* ---- voice.c ---- */
 

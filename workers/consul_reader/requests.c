@@ -29,6 +29,13 @@ request(struct reader *r, struct http_request_conf *conf)
 	return http_client_request(r->consul.client, conf);
 }
 
+static void
+read_free(struct read *rd)
+{
+	TAILQ_REMOVE(&rd->r->reads, rd, link);
+	free(rd);
+}
+
 /* ---- lists ---- */
 
 static bool
@@ -64,19 +71,57 @@ list_refused(struct list *l, const struct http_response *res)
 }
 
 static void
+on_reset(struct reader *r, enum query_list which, uint64_t now)
+{
+	trust_reset(&r->trust, now);
+	catalog_reset(r->catalog, now);
+	say_reset(r, which);
+}
+
+static void
 list_came(struct list *l, const struct answer_said *said)
 {
 	struct reader *r = l->r;
 	uint64_t now = clock_ms();
+	enum index_news news =
+	    follow_listed(r->follow, l->which, said->index, now);
 
-	if (follow_listed(r->follow, l->which, said->index, now) ==
-	    INDEX_RESET) {
-		trust_reset(&r->trust, now);
-		catalog_reset(r->catalog, now);
-		say_reset(r, l->which);
+	if (news == INDEX_BEHIND) {
+		listing_drop(l->listing);
+		return;
 	}
+	if (news == INDEX_RESET)
+		on_reset(r, l->which, now);
 	listing_commit(l->listing);
 	take_list(r, l, said->worth);
+	say_no_trouble(r);
+}
+
+/* Consul may still hold back what was asked while it had no leader. */
+static void
+on_back(struct reader *r, uint64_t now)
+{
+	struct read *rd;
+
+	follow_back(r->follow, now);
+	restart_lists(r, now);
+	restart_list(r, QUERY_ROSTER, now);
+	while ((rd = TAILQ_FIRST(&r->reads)) != NULL) {
+		http_request_cancel(rd->request);
+		follow_done(r->follow, rd->target, FOLLOW_AGAIN, 0, now);
+		read_free(rd);
+	}
+}
+
+static void
+pulse_came(struct list *l, const struct answer_said *said)
+{
+	struct reader *r = l->r;
+	uint64_t now = clock_ms();
+
+	listing_drop(l->listing);
+	if (follow_pulse(r->follow, said->index, now))
+		on_back(r, now);
 	say_no_trouble(r);
 }
 
@@ -98,6 +143,8 @@ on_list(const struct http_response *res, void *arg)
 		list_failed(l, said.worth, res, text);
 	} else if (!listing_end(l->listing)) {
 		list_refused(l, res);
+	} else if (l->which == QUERY_PULSE) {
+		pulse_came(l, &said);
 	} else {
 		list_came(l, &said);
 	}
@@ -108,7 +155,7 @@ static void
 ask_list(struct reader *r, const struct follow_ask *ask)
 {
 	struct list *l = &r->lists[ask->list];
-	uint64_t wait = ask->index != 0 ? QUERY_WAIT_MS : 0;
+	uint64_t wait = ask->index != 0 ? query_wait_ms(ask->list) : 0;
 	char path[QUERY_PATH];
 	struct http_request_conf conf = {
 		.path = path,
@@ -136,6 +183,13 @@ restart_list(struct reader *r, enum query_list which, uint64_t now)
 	http_request_cancel(l->request);
 	listing_drop(l->listing);
 	l->request = NULL;
+}
+
+void
+restart_lists(struct reader *r, uint64_t now)
+{
+	for (int i = 0; i < QUERY_PULSE; i++)
+		restart_list(r, (enum query_list)i, now);
 }
 
 /* ---- services ---- */
@@ -209,7 +263,7 @@ on_read(const struct http_response *res, void *arg)
 	    clock_ms());
 	if (answer_counts(said.worth))
 		say_no_trouble(r);
-	free(rd);
+	read_free(rd);
 	pump(r);
 }
 
@@ -232,7 +286,8 @@ ask_service(struct reader *r, const struct follow_ask *ask)
 	memcpy(rd->service, ask->service, len);
 	metric_inc(r->metrics, M_READER_READS);
 	query_service(&r->query, rd->service, path);
-	request(r, &conf);
+	rd->request = request(r, &conf);
+	TAILQ_INSERT_TAIL(&r->reads, rd, link);
 }
 
 void

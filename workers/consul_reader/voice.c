@@ -7,6 +7,7 @@ static const char *const list_names[QUERY_LISTS] = {
 	[QUERY_CRITICAL] = "the critical checks",
 	[QUERY_WARNING] = "the checks in state warning",
 	[QUERY_NODES] = "the nodes",
+	[QUERY_PULSE] = "whether it has a leader",
 	[QUERY_ROSTER] = "the checks",
 };
 
