@@ -264,6 +264,15 @@ def test_token_that_loses_its_rights(sync, space, closed_consul, tmp_path):
     assert space.deletions() == []
 
 
+def is_unready(daemon, reason):
+    status, text = daemon.get("/readyz")
+    return status == 503 and reason in text
+
+
+# Longer than what is in doubt is looked at twice.
+LONG = 15
+
+
 def test_anonymous_sees_nothing(sync, space, closed_consul):
     """A silent {} and not an error: said, and nothing comes of it."""
     Catalog(closed_consul).put(*ITEMS)
@@ -273,5 +282,52 @@ def test_anonymous_sees_nothing(sync, space, closed_consul):
     before = space.versions()
     daemon = sync(closed_consul, space, name="anonymous", wait=False)
     daemon.await_log("token may not see")
-    # Past two looks at it.
-    holds_for(lambda: space.versions() == before, 5)
+    holds_for(
+        lambda: (
+            is_unready(daemon, "lacks Consul's own service")
+            and space.versions() == before
+        ),
+        LONG,
+    )
+
+
+def test_first_sync_of_a_part_is_none(sync, space, closed_consul, tmp_path):
+    """A token that sees one service; and one that sees all comes later."""
+    Catalog(closed_consul).put(*ITEMS)
+    may = {"CONSUL_HTTP_TOKEN": closed_consul.make_token(READ)}
+    sync(closed_consul, space, env=may).stop()
+    space.await_has(*ITEMS)
+    before = space.versions()
+    token = tmp_path / "consul.token"
+    token.write_text(
+        closed_consul.make_token(
+            'service "svc-0" {policy = "read"}'
+            'node_prefix "" {policy = "read"}'
+        )
+    )
+    daemon = sync(
+        closed_consul,
+        space,
+        name="partial",
+        wait=False,
+        consul_token_file=token,
+    )
+    await_for(lambda: is_unready(daemon, "may not see all services"))
+    holds_for(
+        lambda: (
+            is_unready(daemon, "may not see all services")
+            and space.versions() == before
+        ),
+        LONG,
+    )
+    token.write_text(closed_consul.make_token(READ))
+    daemon.await_ready()
+    assert space.has(*ITEMS)
+
+
+def test_nothing_to_sync_is_ready(sync, space, closed_consul):
+    """An empty catalog is one if the token sees Consul's own service."""
+    may = {"CONSUL_HTTP_TOKEN": closed_consul.make_token(READ)}
+    daemon = sync(closed_consul, space, env=may)
+    assert daemon.get("/readyz")[0] == 200
+    assert space.services() == {}

@@ -537,6 +537,25 @@ START_TEST(a_doubted_pass_makes_sure_of_nothing)
 }
 END_TEST
 
+/* Also passes that have nothing to read, and so are over at once. */
+START_TEST(nothing_is_sure_while_the_catalog_hides)
+{
+	ask_all(T0);
+	list_came("catalog", 10, T0);
+	follow_hidden(f, true);
+	for (uint64_t now = T0; now < T0 + 200000; now += 250)
+		ask_all(now);
+	ck_assert_uint_gt(follow_counts(f).passes, 2);
+	ck_assert(!follow_counts(f).good);
+	ck_assert(!follow_confirmed(f));
+	follow_hidden(f, false);
+	follow_sweep(f, T0 + 200000);
+	ask_all(T0 + 200000);
+	ask_all(T0 + 200000 + FOLLOW_CONFIRM_MS);
+	ck_assert(follow_confirmed(f));
+}
+END_TEST
+
 /* A list that may hide something is asked again, and not for its index. */
 START_TEST(what_hides_something_is_asked_again)
 {
@@ -769,6 +788,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, what_cannot_be_read_has_its_own_back_off);
 	tcase_add_test(t, the_first_snapshot_waits_for_some_time_only);
 	tcase_add_test(t, a_doubted_pass_makes_sure_of_nothing);
+	tcase_add_test(t, nothing_is_sure_while_the_catalog_hides);
 	tcase_add_test(t, what_hides_something_is_asked_again);
 	tcase_add_test(t, a_new_token_tries_all_again);
 	tcase_add_test(t, what_is_held_back_is_a_doubt);

@@ -52,6 +52,7 @@ struct follow {
 	struct errand roster;
 	struct errand pass; /* a sweep */
 	bool passing;
+	bool hidden; /* every pass is doubted */
 	bool doubted;
 	bool fruitful; /* this pass found what nothing else did */
 	unsigned fruitless; /* passes, in a row */
@@ -240,7 +241,8 @@ pass_begin(struct follow *f, uint64_t now)
 
 	errand_begin(&f->pass, now);
 	f->passing = true;
-	f->doubted = f->fruitful = false;
+	f->doubted = f->hidden;
+	f->fruitful = false;
 	f->pass_no++;
 	f->left = f->n;
 	RB_FOREACH(t, target_tree, &f->tree)
@@ -330,6 +332,13 @@ void
 follow_doubt(struct follow *f)
 {
 	f->doubted = true;
+}
+
+void
+follow_hidden(struct follow *f, bool hidden)
+{
+	f->hidden = hidden;
+	f->doubted = f->doubted || hidden;
 }
 
 /* ---- lists ---- */

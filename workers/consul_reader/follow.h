@@ -146,6 +146,8 @@ unsigned follow_failures(const struct follow_target *t);
 void follow_sweep(struct follow *f, uint64_t now);
 /* Something may have been hidden: this pass makes sure of nothing. */
 void follow_doubt(struct follow *f);
+/* The catalog may hide services: until it does not, no pass makes sure. */
+void follow_hidden(struct follow *f, bool hidden);
 /* The resync is due: follow_sweep(), and the caller restarts the lists. */
 bool follow_resync_due(const struct follow *f, uint64_t now);
 void follow_resynced(struct follow *f, uint64_t now);

@@ -94,7 +94,7 @@ stay_hidden(struct reader *r, const char *why, uint64_t now)
 {
 	bool new = r->hidden++ < HIDDEN_NEW;
 
-	follow_doubt(r->follow);
+	follow_hidden(r->follow, true);
 	follow_again(r->follow, QUERY_CATALOG,
 	    new ? HIDDEN_NEW_MS : HIDDEN_OLD_MS, now);
 	say_partial(r, why);
@@ -105,6 +105,7 @@ static void
 come_out(struct reader *r, uint64_t now)
 {
 	r->hidden = 0;
+	follow_hidden(r->follow, false);
 	for (int i = 0; i < QUERY_PULSE; i++) {
 		if (i != QUERY_CATALOG)
 			restart_list(r, (enum query_list)i, now);
