@@ -301,8 +301,7 @@ def test_first_sync_of_a_part_is_none(sync, space, closed_consul, tmp_path):
     token = tmp_path / "consul.token"
     token.write_text(
         closed_consul.make_token(
-            'service "svc-0" {policy = "read"}'
-            'node_prefix "" {policy = "read"}'
+            'service "svc-0" {policy = "read"}node_prefix "" {policy = "read"}'
         )
     )
     daemon = sync(
