@@ -181,6 +181,37 @@ START_TEST(sees_what_differs_in_checks)
 END_TEST
 
 /* To Go, an IPv4 address in IPv6 form is one of IPv4. */
+/* What the agent calls its node, if its checks say so. */
+static const struct {
+	const char *old;
+	const char *new;
+	const char *node;
+} nodes[] = {
+	{ "vm", "vm", "vm" },
+	{ "vm", "gr\xc3\xb6\xc3\x9f", "gr\xc3\xb6\xc3\x9f" },
+	{ "vm", "", NULL },
+	{ "vm", "v\\u0000m", NULL },
+	{ "\"Node\":\"vm\",", "", NULL },
+	{ "\"Node\":\"vm\",", "\"Node\":1,", NULL },
+	{ "{\"kat", "{\"cat", NULL },
+};
+
+START_TEST(knows_the_node)
+{
+	char *text = replaced(checks, nodes[_i].old, nodes[_i].new);
+	struct actual_list l;
+
+	ck_assert_ptr_null(read_texts(services, text, &l));
+	if (nodes[_i].node == NULL)
+		ck_assert_ptr_null(l.node);
+	else
+		ck_assert_str_eq(l.node, nodes[_i].node);
+	actual_list_free(&l);
+	ck_assert_ptr_null(l.node);
+	free(text);
+}
+END_TEST
+
 START_TEST(mapped_address_is_ipv4)
 {
 	ck_assert_str_eq(definition_tagged("::ffff:10.1.2.3", NULL, false),
@@ -445,6 +476,7 @@ main(void)
 	    COUNT(in_services));
 	tcase_add_loop_test(t, sees_what_differs_in_checks, 0,
 	    COUNT(in_checks));
+	tcase_add_loop_test(t, knows_the_node, 0, COUNT(nodes));
 	tcase_add_test(t, mapped_address_is_ipv4);
 	tcase_add_test(t, fingerprint_has_all);
 	tcase_add_loop_test(t, refuses, 0, COUNT(refused));

@@ -22,6 +22,7 @@ static struct {
 
 static struct plan *p;
 static uint64_t now;
+static unsigned moves; /* of what plan_view() says */
 
 static size_t
 slot(const char *id)
@@ -49,6 +50,14 @@ on_gone(const char *id, void *arg)
 	said[slot(id)].gone = true;
 }
 
+static void
+on_moved(const char *id, void *arg)
+{
+	(void)id;
+	(void)arg;
+	moves++;
+}
+
 /* Blocked services are said. */
 static void
 no_log(enum log_level level, const char *line, void *arg)
@@ -62,6 +71,7 @@ static const struct plan_conf conf = {
 	.stale_after_ms = STALE_AFTER,
 	.report = on_report,
 	.gone = on_gone,
+	.moved = on_moved,
 };
 
 static void
@@ -69,6 +79,7 @@ setup(void)
 {
 	memset(said, 0, sizeof(said));
 	now = 1000000;
+	moves = 0;
 	log_set_sink(no_log, NULL);
 	p = plan_new(&conf);
 }
@@ -1039,6 +1050,137 @@ add_actual(Suite *s)
 	suite_add_tcase(s, t);
 }
 
+/* ---- what others wait for ---- */
+
+static bool
+written(const char *id)
+{
+	return plan_view(p, id).written;
+}
+
+START_TEST(written_when_the_agent_has_it)
+{
+	struct plan_item *it;
+	uint64_t first;
+
+	ck_assert(!written("a"));
+	want("a", SERVICE_PASSING, 1);
+	plan_synced(p, true, now);
+	fresh(true);
+	ck_assert(!written("a"));
+	read_nothing();
+	it = next_is(PLAN_REGISTER, "a");
+	ck_assert(!written("a"));
+	done(it);
+	ck_assert(written("a"));
+	ck_assert_uint_eq(moves, 1);
+	ck_assert_int_eq(plan_view(p, "a").status, SERVICE_PASSING);
+	first = plan_view(p, "a").since;
+	ck_assert_uint_le(first, plan_stamp(p));
+	/* Another status, and back, is a state of its own. */
+	want("a", SERVICE_CRITICAL, 1);
+	ck_assert(!written("a"));
+	done(next_is(PLAN_UPDATE, "a"));
+	ck_assert(written("a"));
+	ck_assert_uint_gt(plan_view(p, "a").since, first);
+	plan_drop(p, "a", true, now);
+	ck_assert(!written("a"));
+	ck_assert_uint_eq(moves, 4);
+}
+END_TEST
+
+/* A refresh says what the agent has; it changes nothing, unless it fails. */
+START_TEST(written_while_it_is_refreshed)
+{
+	struct plan_item *it;
+	uint64_t since;
+
+	want("a", SERVICE_PASSING, 1);
+	plan_synced(p, true, now);
+	fresh(true);
+	read_a(ACTUAL_PASSING, 1);
+	ck_assert(written("a"));
+	since = plan_view(p, "a").since;
+	now += TTL;
+	it = next_is(PLAN_REFRESH, "a");
+	ck_assert(written("a"));
+	done(it);
+	ck_assert_uint_eq(plan_view(p, "a").since, since);
+	ck_assert_uint_eq(moves, 1);
+	now += TTL;
+	it = next_is(PLAN_REFRESH, "a");
+	plan_done(p, it, PLAN_LOST, "connection reset", now);
+	ck_assert(!written("a"));
+	ck_assert_str_eq(plan_view(p, "a").error, "connection reset");
+	read_a(ACTUAL_PASSING, 1);
+	ck_assert(written("a"));
+	ck_assert_str_eq(plan_view(p, "a").error, "");
+}
+END_TEST
+
+/* What is on its way may still arrive: the agent's state is not sure. */
+START_TEST(not_written_while_another_write_is_under_way)
+{
+	struct plan_item *it;
+
+	want("a", SERVICE_PASSING, 1);
+	plan_synced(p, true, now);
+	fresh(true);
+	read_a(ACTUAL_PASSING, 1);
+	want("a", SERVICE_CRITICAL, 1);
+	it = next_is(PLAN_UPDATE, "a");
+	want("a", SERVICE_PASSING, 1);
+	ck_assert(!written("a"));
+	done(it);
+	ck_assert(!written("a"));
+	done(next_is(PLAN_UPDATE, "a"));
+	ck_assert(written("a"));
+}
+END_TEST
+
+/* What was read before, or what differs besides the status. */
+START_TEST(not_written_with_another_definition)
+{
+	struct plan_item *it;
+
+	want("a", SERVICE_PASSING, 2);
+	plan_synced(p, true, now);
+	fresh(true);
+	read_a(ACTUAL_PASSING, 1);
+	ck_assert(!written("a"));
+	it = next_is(PLAN_REGISTER, "a");
+	plan_done(p, it, PLAN_REFUSED, "HTTP 400", now);
+	ck_assert(!written("a"));
+	ck_assert_str_eq(plan_view(p, "a").error, "HTTP 400");
+}
+END_TEST
+
+START_TEST(never_written_over_others)
+{
+	want("a", SERVICE_PASSING, 1);
+	plan_synced(p, true, now);
+	fresh(true);
+	read_a(ACTUAL_FOREIGN, 1);
+	ck_assert(!written("a"));
+	ck_assert_ptr_nonnull(
+	    strstr(plan_view(p, "a").error, "not katalogd's"));
+}
+END_TEST
+
+static void
+add_views(Suite *s)
+{
+	TCase *t = tcase_create("views");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, written_when_the_agent_has_it);
+	tcase_add_test(t, written_while_it_is_refreshed);
+	tcase_add_test(t, not_written_while_another_write_is_under_way);
+	tcase_add_test(t, not_written_with_another_definition);
+	tcase_add_test(t, never_written_over_others);
+	suite_add_tcase(s, t);
+}
+
 int
 main(void)
 {
@@ -1048,6 +1190,7 @@ main(void)
 
 	add_desired(s);
 	add_actual(s);
+	add_views(s);
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
 	srunner_free(r);
