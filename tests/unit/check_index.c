@@ -1,7 +1,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "workers/consul_reader/index.h"
+#include "workers/index.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))
 

@@ -29,8 +29,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "workers/consul_reader/index.h"
 #include "workers/consul_reader/query.h"
+#include "workers/index.h"
 
 struct follow;
 struct follow_target;
