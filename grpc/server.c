@@ -188,20 +188,26 @@ make_room(struct grpc_server *s, const struct sockaddr *sa)
 	return true;
 }
 
-static void
-on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa,
-    int len, void *arg)
+void
+server_accept(struct grpc_server *s, int fd, const struct sockaddr *sa,
+    socklen_t len)
 {
-	struct listener *listener = arg;
-	struct grpc_server *s = listener->server;
-
-	(void)l;
 	if (!make_room(s, sa)) {
 		s->counts.refused++;
 		close(fd);
 		return;
 	}
-	conn_new(s, fd, peer_get(s, sa), sa, (socklen_t)len);
+	conn_new(s, fd, peer_get(s, sa), sa, len);
+}
+
+static void
+on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa,
+    int len, void *arg)
+{
+	const struct listener *listener = arg;
+
+	(void)l;
+	server_accept(listener->server, fd, sa, (socklen_t)len);
 }
 
 static void

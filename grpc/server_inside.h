@@ -97,6 +97,8 @@ struct grpc_call {
 };
 
 /* server.c: what it holds. A new connection is idle. */
+void server_accept(struct grpc_server *s, int fd, const struct sockaddr *sa,
+    socklen_t len);
 void server_remember(struct conn *c);
 void server_forget(struct conn *c);
 void server_idle(struct conn *c);
