@@ -90,12 +90,14 @@ rests_for_ever(void)
 	ck_assert_uint_eq(gates_due(g), UINT64_MAX);
 }
 
-/* The next write is of that pod and says that. */
+/* The next write is of that pod and says that; False may rest before. */
 static struct gate_write
 begins(const char *uid, bool synced, const char *reason)
 {
 	struct gate_write w;
 
+	if (!synced && gates_due(g) <= now + GATES_REST_MS)
+		now = gates_due(g) > now ? gates_due(g) : now;
 	ck_assert_uint_le(gates_due(g), now);
 	ck_assert(gates_next(g, now, &w));
 	ck_assert_str_eq(w.pod->uid, uid);
@@ -160,6 +162,46 @@ START_TEST(written_when_it_changes)
 }
 END_TEST
 
+START_TEST(why_it_is_false_may_change_some_times)
+{
+	put("u1", false, "NotRegistered", NONE);
+	now += 200;
+	put("u1", false, "NotInCatalog", NONE);
+	is_due_in(GATES_REST_MS - 200);
+	writes("u1", false, "NotInCatalog");
+}
+END_TEST
+
+START_TEST(false_rests_from_the_first_change)
+{
+	stands("u1", false);
+	now += 5000;
+	put("u1", false, "A", NO);
+	is_due_in(GATES_REST_MS);
+	put("u1", false, "B", NO);
+	writes("u1", false, "B");
+	put("u1", false, "C", NO);
+	is_due_in(GATES_REST_MS);
+	put("u1", true, "Synced", NO);
+	writes("u1", true, "Synced");
+}
+END_TEST
+
+/* False where True stands takes a pod out: that does not wait. */
+START_TEST(what_turns_is_written_at_once)
+{
+	struct gate_write w;
+
+	stands("u1", true);
+	put("u1", false, "A", YES);
+	ck_assert(gates_next(g, now, &w));
+	end(&w, PLAN_DONE);
+	put("u2", false, "A", YES);
+	ck_assert(gates_next(g, now, &w));
+	end(&w, PLAN_DONE);
+}
+END_TEST
+
 /* The first item of a pod: what the list has of an earlier process. */
 static const struct {
 	bool synced;
@@ -192,8 +234,10 @@ START_TEST(true_comes_first)
 	put("u2", true, "B", NONE);
 	put("u3", false, "C", NONE);
 	put("u4", true, "D", NONE);
+	put("u0", false, "E", YES);
 	writes("u2", true, "B");
 	writes("u4", true, "D");
+	writes("u0", false, "E");
 	writes("u1", false, "A");
 	writes("u3", false, "C");
 }
@@ -227,6 +271,7 @@ START_TEST(changes_during_a_write_come_after_it)
 	rests_for_ever();
 	ck_assert_str_eq(w.pod->reason, "A");
 	end(&w, PLAN_DONE);
+	is_due_in(GATES_REST_MS);
 	w = begins("u1", false, "C");
 	put("u1", false, "D", NONE);
 	put("u1", false, "C", NO);
@@ -399,7 +444,9 @@ START_TEST(a_pod_that_is_not_there_waits_for_its_item)
 	w = begins("u1", true, "Synced");
 	end(&w, PLAN_GONE);
 	rests_for_ever();
+	now += 5000;
 	put("u1", false, "Old", NONE);
+	is_due_in(GATES_REST_MS);
 	ck_assert(!writes("u1", false, "Old").again);
 }
 END_TEST
@@ -502,22 +549,22 @@ END_TEST
 
 START_TEST(counts)
 {
+	struct gate_write denied, refused, gone;
 	struct gates_counts c;
-	struct gate_write w;
 
 	put("u1", true, "A", YES);
 	put("u2", true, "B", NONE);
 	put("u3", false, "C", NO);
 	put("u4", false, "D", NO);
-	w = begins("u2", true, "B");
+	denied = begins("u2", true, "B");
+	refused = begins("u3", false, "C");
 	gates_counts(g, &c);
 	ck_assert_uint_eq(c.wanted[true], 2);
 	ck_assert_uint_eq(c.wanted[false], 2);
 	ck_assert_uint_eq(c.pending, 3);
-	end(&w, PLAN_DENIED);
-	w = begins("u3", false, "C");
-	end(&w, PLAN_REFUSED);
-	w = begins("u4", false, "D");
+	end(&denied, PLAN_DENIED);
+	end(&refused, PLAN_REFUSED);
+	gone = begins("u4", false, "D");
 	gates_counts(g, &c);
 	ck_assert_uint_eq(c.failed[PLAN_DENIED], 1);
 	ck_assert_uint_eq(c.failed[PLAN_REFUSED], 1);
@@ -526,7 +573,7 @@ START_TEST(counts)
 	gates_counts(g, &c);
 	ck_assert_uint_eq(c.wanted[false], 1);
 	ck_assert_uint_eq(c.pending, 1);
-	end(&w, PLAN_GONE);
+	end(&gone, PLAN_GONE);
 }
 END_TEST
 
@@ -660,6 +707,9 @@ static void
 add_wants(TCase *t)
 {
 	tcase_add_test(t, written_when_it_changes);
+	tcase_add_test(t, why_it_is_false_may_change_some_times);
+	tcase_add_test(t, false_rests_from_the_first_change);
+	tcase_add_test(t, what_turns_is_written_at_once);
 	tcase_add_loop_test(t, starts_with_what_the_list_has, 0, COUNT(starts));
 	tcase_add_test(t, true_comes_first);
 	tcase_add_test(t, some_at_once);

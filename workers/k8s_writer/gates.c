@@ -28,6 +28,7 @@ struct gate {
 	char *reason; /* as written; NULL: not known */
 	char *error; /* of the last write; NULL: none */
 	uint64_t written_at;
+	uint64_t changed_at; /* since when what is wanted is not written */
 	uint64_t retry_at;
 	uint64_t at; /* in the tree of times; 0: now */
 	unsigned failures;
@@ -116,6 +117,16 @@ fight_ms(const struct gate *x)
 	return ms < FIGHT_MAX_MS ? ms : FIGHT_MAX_MS;
 }
 
+/* It is False, or not there, and stays so. */
+static bool
+can_wait(const struct gate *x)
+{
+	bool is_true =
+	    x->reason != NULL ? x->synced : x->want->seen == POD_CONDITION_TRUE;
+
+	return !is_true && !x->want->synced;
+}
+
 /* When it is to be written; UINT64_MAX: never. */
 static uint64_t
 due_at(struct gate *x)
@@ -129,6 +140,8 @@ due_at(struct gate *x)
 		at = x->written_at + fight_ms(x);
 	else if (is_written(x))
 		return UINT64_MAX;
+	else if (can_wait(x))
+		at = x->changed_at + GATES_REST_MS;
 	return at > x->retry_at ? at : x->retry_at;
 }
 
@@ -206,11 +219,12 @@ adopt(struct gate *x)
 }
 
 static void
-add(struct gates *g, struct pod_gate *pod)
+add(struct gates *g, struct pod_gate *pod, uint64_t now)
 {
 	struct gate *x = xcalloc(1, sizeof(*x));
 
 	x->want = pod;
+	x->changed_at = now;
 	adopt(x);
 	RB_INSERT(uid_tree, &g->all, x);
 	settle(g, x);
@@ -235,6 +249,8 @@ change(struct gates *g, struct gate *x, struct pod_gate *pod, uint64_t now)
 {
 	unsettle(g, x);
 	note_seen(x, pod, now);
+	if (is_written(x) || x->absent)
+		x->changed_at = now;
 	if (x->sent != x->want)
 		free(x->want);
 	/* The same uid: its place in the tree stays. */
@@ -255,7 +271,7 @@ gates_put(struct gates *g, const void *key, size_t key_len, const void *val,
 		return false;
 	x = find(g, pod->uid);
 	if (x == NULL)
-		add(g, pod);
+		add(g, pod, now);
 	else
 		change(g, x, pod, now);
 	return true;
@@ -391,6 +407,7 @@ wrote(struct gate *x, const struct gate_write *w, uint64_t now)
 	x->synced = w->pod->synced;
 	set_text(&x->reason, w->pod->reason);
 	x->written_at = now;
+	x->changed_at = now;
 	x->shown = false;
 	x->failures = 0;
 	set_text(&x->error, NULL);

@@ -8,7 +8,9 @@
  * written when status or reason is another than what was written last, and
  * again when somebody else changed the status: at once where the list had
  * shown ours before; else after GATES_LAG_MS, as it may only be late. Who
- * changes it again and again is given more and more time.
+ * changes it again and again is given more and more time. One that is not True
+ * and is not to be so can wait for GATES_REST_MS: why it is False changes some
+ * times in a row before it turns.
  *
  * A pod is its uid: each write has it as precondition, and one that takes its
  * name starts anew. One write at a time for each, those that turn True first.
@@ -28,6 +30,8 @@
 #define GATES_AT_ONCE 4
 /* What was written is in the kubelet's list by then. */
 #define GATES_LAG_MS 10000
+/* A pod whose containers are ready is in the catalog by then, mostly. */
+#define GATES_REST_MS 1000
 
 struct gates;
 struct gate;

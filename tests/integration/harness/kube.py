@@ -27,6 +27,7 @@ ROUTES_CRD = pathlib.Path(__file__).parent / "httproutes.json"
 GROUPS = {
     "configmaps": "api/v1",
     "namespaces": "api/v1",
+    "pods": "api/v1",
     "serviceaccounts": "api/v1",
     "services": "api/v1",
     "endpointslices": "apis/discovery.k8s.io/v1",
@@ -34,6 +35,8 @@ GROUPS = {
     "leases": "apis/coordination.k8s.io/v1",
     "roles": "apis/rbac.authorization.k8s.io/v1",
     "rolebindings": "apis/rbac.authorization.k8s.io/v1",
+    "clusterroles": "apis/rbac.authorization.k8s.io/v1",
+    "clusterrolebindings": "apis/rbac.authorization.k8s.io/v1",
     "customresourcedefinitions": "apis/apiextensions.k8s.io/v1",
 }
 AUDIT_POLICY = {
