@@ -57,7 +57,7 @@ address_of(const struct sockaddr *sa, uint8_t address[16])
 static struct peer *
 peer_find(struct grpc_server *s, const struct sockaddr *sa)
 {
-	struct peer wanted;
+	struct peer wanted = { 0 };
 
 	address_of(sa, wanted.address);
 	return RB_FIND(peer_tree, &s->peers, &wanted);
