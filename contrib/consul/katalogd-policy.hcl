@@ -1,6 +1,7 @@
 # What katalogd's token on each node must be allowed, and nothing else:
 # to register, update and deregister services and their checks at the local
-# agent, and to read them back (write includes read).
+# agent, and to read them back (write includes read); and, for sidecars and
+# readiness gates, to see its node in the catalog.
 #
 #   consul acl policy create -name katalogd -rules @katalogd-policy.hcl
 #   consul acl token create -description "katalogd of NODE" -policy-name katalogd
@@ -13,4 +14,10 @@
 
 service_prefix "" {
   policy = "write"
+}
+
+# Leave this out where there are neither sidecars nor readiness gates. With a
+# token for each node, name that one in place of "": node "NODE".
+node_prefix "" {
+  policy = "read"
 }

@@ -17,6 +17,7 @@ from harness.kube_proxy import KubeProxy
 from harness.kubelet import FakeKubelet
 from harness.proxy import ConsulProxy
 from harness.space import Space, manifest
+from harness.waiting import free_port
 
 
 def pytest_sessionstart(session):
@@ -76,6 +77,18 @@ def start(tmp_path, request):
             return daemon.await_ready() if wait else daemon
 
         yield start_one
+
+
+@pytest.fixture
+def rpc(start, kubelet):
+    """rpc(consul, *pods, **options): a katalogd that sidecars can reach."""
+
+    def start_one(consul, *pods, **options):
+        kubelet.put(*pods)
+        options.setdefault("bind_address", f"127.0.0.1:{free_port()}")
+        return start(kubelet, consul, **options)
+
+    return start_one
 
 
 # To Kubernetes.

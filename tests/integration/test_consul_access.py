@@ -3,11 +3,14 @@
 import os
 import uuid
 
+import grpc
 import pytest
 
 from harness import pods as P
 from harness.consul import Consul
 from harness.daemon import TOP
+from harness.grpc_peer import SidecarClient, address_of, ends
+from harness.pods import SIDECAR, sidecar_pod
 from harness.processes import children_of
 from harness.tls import Authority
 from harness.waiting import await_for, free_port, holds_for
@@ -49,6 +52,35 @@ def replace_file(path, text):
     new = path.with_suffix(".new")
     new.write_text(text)
     os.replace(new, path)
+
+
+# A token that may all but see its node in the catalog.
+SERVICES_ONLY = 'service_prefix "" { policy = "write" }'
+
+
+def test_sidecars_with_the_policy_of_contrib(acl, rpc):
+    pod = sidecar_pod()
+    token = acl.make_token(POLICY)
+    daemon = rpc(acl, pod, env={"CONSUL_HTTP_TOKEN": token})
+    with SidecarClient(address_of(daemon)) as client:
+        call = client.register(*P.key_of(pod), SIDECAR)
+        assert ends(call) is grpc.StatusCode.OK
+
+
+def test_sidecars_without_node_read(acl, rpc, tmp_path):
+    """It says what is missing, and goes on once that is there."""
+    pod = sidecar_pod()
+    path = tmp_path / "token"
+    path.write_text(acl.make_token(SERVICES_ONLY))
+    daemon = rpc(acl, pod, consul_token_file=path)
+    with SidecarClient(address_of(daemon)) as client:
+        call = client.register(*P.key_of(pod), SIDECAR, timeout=60)
+        daemon.await_log("needs node:read on it")
+        assert acl.status(WEB) == "passing"
+        holds_for(lambda: not call.done(), 0.5)
+        assert len(daemon.log_lines("node:read")) == 1
+        replace_file(path, acl.make_token(POLICY))
+        assert ends(call) is grpc.StatusCode.OK
 
 
 def test_token_with_the_policy_of_contrib(acl, start, kubelet):

@@ -1,6 +1,5 @@
 """The sidecar's RPC, by another implementation of gRPC: grpcio."""
 
-import copy
 import os
 import re
 import signal
@@ -11,31 +10,23 @@ import pytest
 
 from harness import pods as P
 from harness.daemon import run
-from harness.grpc_peer import HEALTH, SidecarClient, clients
+from harness.grpc_peer import (
+    HEALTH,
+    SidecarClient,
+    address_of,
+    clients,
+    ends,
+)
+from harness.pods import SIDECAR, sidecar_pod
 from harness.relay import Relay
 from harness.waiting import SLOWNESS, await_for, free_port, holds_for
 
 Code = grpc.StatusCode
 SERVING = HEALTH.HealthCheckResponse.SERVING
 NOT_SERVING = HEALTH.HealthCheckResponse.NOT_SERVING
-SIDECAR = "sync"
 # Where grpcio's connections come from.
 HERE = "127.0.0.1"
 ELSEWHERE = "127.1.2.3"
-
-
-def sidecar_pod(name="web-a", number=0, address=HERE, **more):
-    """A pod with a service "web" and a sidecar that is not ready."""
-    more.setdefault("sidecar", SIDECAR)
-    pod = P.set_addresses(P.web_pod(name, number, **more), address)
-    containers = pod["status"]["containerStatuses"]
-    sidecar = copy.deepcopy(containers[0])
-    sidecar["name"] = SIDECAR
-    containers.append(sidecar)
-    pod["spec"]["containers"].append(
-        {**pod["spec"]["containers"][0], "name": SIDECAR, "ports": []}
-    )
-    return P.set_ready(pod, False, SIDECAR)
 
 
 def names(pod, container=SIDECAR):
@@ -47,27 +38,10 @@ WEB = P.service_id(POD)
 
 
 @pytest.fixture
-def rpc(start, kubelet):
-    """rpc(consul, *pods, **options): a katalogd that sidecars can reach."""
-
-    def start_one(consul, *pods, **options):
-        kubelet.put(*pods)
-        port = free_port()
-        options.setdefault("bind_address", f"{HERE}:{port}")
-        return start(kubelet, consul, **options)
-
-    return start_one
-
-
-@pytest.fixture
 def daemon(rpc, consul):
     running = rpc(consul, POD)
     await_for(lambda: consul.status(WEB) == "critical")
     return running
-
-
-def address_of(daemon):
-    return daemon.options["bind_address"]
 
 
 @pytest.fixture
@@ -76,10 +50,10 @@ def client(daemon):
         yield one
 
 
-def ends(call):
-    """How it ended."""
-    call.exception()
-    return call.code()
+def make_unready(kubelet, consul):
+    """The check is critical anyway: its notes tell that the list came."""
+    kubelet.put(P.set_ready(sidecar_pod(), False))
+    await_for(lambda: consul.state()[WEB]["Notes"] == {"web": False})
 
 
 def calls_of(daemon):
@@ -88,13 +62,6 @@ def calls_of(daemon):
 
 def ended(daemon, code):
     return daemon.metric("katalogd_sidecar_calls_ended_total", code=code.name)
-
-
-def catalog_status(consul, service_id):
-    """In the catalog; what the agent says may be newer."""
-    checks = consul.get(f"/v1/health/node/{consul.NODE}", consistent="")
-    found = [c["Status"] for c in checks if c["ServiceID"] == service_id]
-    return found[0] if found else "absent"
 
 
 def status_of(daemon, pod):
@@ -114,13 +81,13 @@ def test_register_and_deregister(daemon, client, consul):
     assert ends(client.register(*names(POD))) is Code.OK
     # At once: the answer says so.
     assert consul.status(WEB) == "passing"
-    assert catalog_status(consul, WEB) == "passing"
+    assert consul.catalog_status(WEB) == "passing"
     assert status_of(daemon, POD)["sidecar"] == "registered"
     # Again is no error.
     assert ends(client.register(*names(POD))) is Code.OK
     assert ends(client.deregister(*names(POD))) is Code.OK
     assert consul.status(WEB) != "passing"
-    assert catalog_status(consul, WEB) != "passing"
+    assert consul.catalog_status(WEB) != "passing"
     assert status_of(daemon, POD)["sidecar"] == "deregistered"
     assert ends(client.deregister(*names(POD))) is Code.OK
     assert ended(daemon, Code.OK) == 4
@@ -128,15 +95,14 @@ def test_register_and_deregister(daemon, client, consul):
 
 
 def test_register_waits_for_the_containers(daemon, client, kubelet, consul):
-    kubelet.put(P.set_ready(sidecar_pod(), False))
-    await_for(lambda: daemon.status()["services"][0]["desired"] == "critical")
+    make_unready(kubelet, consul)
     waiting = client.register(*names(POD))
     await_for(lambda: calls_of(daemon) == 1)
     holds_for(lambda: not waiting.done(), 0.5)
     assert consul.status(WEB) == "critical"
     kubelet.put(POD)
     assert ends(waiting) is Code.OK
-    assert consul.status(WEB) == catalog_status(consul, WEB) == "passing"
+    assert consul.status(WEB) == consul.catalog_status(WEB) == "passing"
 
 
 def test_register_waits_for_the_catalog(rpc, proxy, consul):
@@ -296,10 +262,9 @@ def test_ipv4_at_an_ipv6_socket(rpc, consul):
 
 
 @pytest.fixture
-def waiting_pod(kubelet, daemon):
+def waiting_pod(kubelet, daemon, consul):
     """Its containers are not ready: who registers waits."""
-    kubelet.put(P.set_ready(sidecar_pod(), False))
-    await_for(lambda: daemon.status()["services"][0]["desired"] == "critical")
+    make_unready(kubelet, consul)
     return POD
 
 
@@ -364,9 +329,8 @@ def private_kb(process):
         )
 
 
-def many_wait_and_end(daemon, some_clients, kubelet):
-    kubelet.put(P.set_ready(sidecar_pod(), False))
-    await_for(lambda: daemon.status()["services"][0]["desired"] == "critical")
+def many_wait_and_end(daemon, some_clients, kubelet, consul):
+    make_unready(kubelet, consul)
     calls = [
         some_clients[i % len(some_clients)].register(*names(POD), timeout=60)
         for i in range(MANY)
@@ -377,13 +341,13 @@ def many_wait_and_end(daemon, some_clients, kubelet):
 
 
 @pytest.mark.parametrize("connections", [1, MANY])
-def test_many_at_once(connections, daemon, kubelet):
+def test_many_at_once(connections, daemon, kubelet, consul):
     """All wait, all end, and nothing of them is left."""
     worker = daemon.worker("http")
     sizes = []
     for _ in range(3):
         with clients(address_of(daemon), connections) as all_clients:
-            many_wait_and_end(daemon, all_clients, kubelet)
+            many_wait_and_end(daemon, all_clients, kubelet, consul)
             assert daemon.metric("katalogd_sidecar_connections") == connections
             for client in all_clients:
                 client.deregister(*names(POD)).result()
@@ -454,10 +418,9 @@ def test_hostile_bytes_leave_nothing(daemon):
     assert after <= before + KEPT_KB // 10
 
 
-def test_idle_connections_lock_nobody_out(daemon, kubelet):
+def test_idle_connections_lock_nobody_out(daemon, kubelet, consul):
     """More than there may be, from one address; one with a call stays."""
-    kubelet.put(P.set_ready(sidecar_pod(), False))
-    await_for(lambda: daemon.status()["services"][0]["desired"] == "critical")
+    make_unready(kubelet, consul)
     host, _, port = address_of(daemon).rpartition(":")
     with SidecarClient(address_of(daemon)) as first:
         waiting = first.register(*names(POD), timeout=60)
@@ -545,7 +508,7 @@ def test_kill_during_register(
         return ends(client.register(*names(POD))) is Code.OK
 
     await_for(again, 10)
-    assert catalog_status(consul, WEB) == "passing"
+    assert consul.catalog_status(WEB) == "passing"
 
 
 @pytest.mark.parametrize("role", ["http", "consul-writer", "kubelet-reader"])

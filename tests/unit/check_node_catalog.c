@@ -161,10 +161,41 @@ START_TEST(another_node)
 	ask();
 	catalog_node(c, "n2", now);
 	ck_assert_int_eq(shows(A, 1), CATALOG_UNKNOWN);
+	ck_assert(catalog_gives_up(c));
 	catalog_cancelled(c, now);
 	ask();
 	ck_assert_ptr_nonnull(strstr(path, "/n2?"));
 	ck_assert_ptr_null(strstr(path, "index="));
+}
+END_TEST
+
+/* What was refused, or filtered, may not be so any more. */
+START_TEST(another_token)
+{
+	struct catalog_answer a = an_answer("[]", "42", 1);
+	const struct catalog_answer denied = {
+		.status = 403,
+		.body = "",
+		.index = "",
+		.leader = "",
+		.filtered = "",
+	};
+
+	begin();
+	ask();
+	a.filtered = "true";
+	catalog_answered(c, &a, now);
+	ask();
+	catalog_retry(c, now);
+	ck_assert(catalog_gives_up(c));
+	catalog_cancelled(c, now);
+	ck_assert_uint_le(catalog_due(c), now);
+	ask();
+	ck_assert_uint_eq(wait_ms, 0);
+	catalog_answered(c, &denied, now);
+	ck_assert_uint_gt(catalog_due(c), now);
+	catalog_retry(c, now);
+	ck_assert_uint_le(catalog_due(c), now);
 }
 END_TEST
 
@@ -380,6 +411,7 @@ main(void)
 	tcase_add_test(t, it_lingers);
 	tcase_add_test(t, it_is_paced);
 	tcase_add_test(t, another_node);
+	tcase_add_test(t, another_token);
 	tcase_add_loop_test(t, bodies_are_read, 0, COUNT(bodies));
 	tcase_add_loop_test(t, bad_bodies_are_none, 0, COUNT(bad_bodies));
 	tcase_add_test(t, an_older_answer);

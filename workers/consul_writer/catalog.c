@@ -39,6 +39,8 @@ struct catalog {
 	bool wanted;
 	uint64_t until; /* not wanted: active until then */
 	bool asking;
+	bool waits; /* the request under way, for a change */
+	bool useless; /* that request: it asks for something else */
 	bool again; /* the answer that we have may be too old */
 	bool known; /* there is a good answer */
 	bool partial;
@@ -108,7 +110,14 @@ catalog_node(struct catalog *c, const char *node, uint64_t now)
 	if (strlcpy(c->node, node, sizeof(c->node)) >= sizeof(c->node))
 		c->node[0] = '\0';
 	start_over(c, now);
-	c->again = c->asking;
+	c->useless = c->asking;
+}
+
+void
+catalog_retry(struct catalog *c, uint64_t now)
+{
+	index_init(&c->index, &pace, c->seed++, now);
+	c->useless = c->asking;
 }
 
 /* ---- requests ---- */
@@ -139,14 +148,15 @@ catalog_due(const struct catalog *c)
 bool
 catalog_gives_up(const struct catalog *c)
 {
-	return c->asking && (!c->active || (c->again && c->index.index != 0));
+	if (!c->asking)
+		return false;
+	return !c->active || c->useless || (c->again && c->waits);
 }
 
 void
 catalog_cancelled(struct catalog *c, uint64_t now)
 {
-	c->asking = false;
-	c->again = false;
+	c->asking = c->useless = c->again = false;
 	index_restart(&c->index, now);
 }
 
@@ -163,8 +173,9 @@ catalog_ask(struct catalog *c, const char *prefix, const char *namespace,
 	c->again = false;
 	c->asking = true;
 	index = index_ask(&c->index, now);
-	*wait_ms = index != 0 ? CATALOG_WAIT_MS : 0;
-	if (index != 0)
+	c->waits = index != 0;
+	*wait_ms = c->waits ? CATALOG_WAIT_MS : 0;
+	if (c->waits)
 		snprintf(wait, sizeof(wait), "&index=%llu&wait=%ums",
 		    (unsigned long long)index, (unsigned)CATALOG_WAIT_MS);
 	if (!url_escape(c->node, node, sizeof(node)))
@@ -339,8 +350,7 @@ catalog_answered(struct catalog *c, const struct catalog_answer *a,
 	const char *fault;
 	uint64_t index;
 
-	c->asking = false;
-	c->again = false;
+	c->asking = c->useless = c->again = false;
 	fault = find_fault(c, a, res, &index);
 	if (fault == NULL)
 		return take_answer(c, a, index, now);

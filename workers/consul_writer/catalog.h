@@ -30,6 +30,8 @@ void catalog_free(struct catalog *c); /* NULL is fine */
 void catalog_want(struct catalog *c, bool wanted, uint64_t now);
 /* What the agent calls its node, "": not known yet. */
 void catalog_node(struct catalog *c, const char *node, uint64_t now);
+/* Something changed (a token): what was refused may go well now. */
+void catalog_retry(struct catalog *c, uint64_t now);
 
 /* ---- requests ---- */
 

@@ -274,8 +274,10 @@ on_blob(struct worker *w, enum blob_id id, const void *data, size_t len)
 {
 	struct context *c = w->ctx;
 
-	if (upstream_blob(&c->consul, id, data, len) && c->started)
-		writer_retry(c->writer);
+	if (!upstream_blob(&c->consul, id, data, len) || !c->started)
+		return;
+	writer_retry(c->writer);
+	sidecars_retry(c->sidecars);
 }
 
 static void

@@ -268,6 +268,13 @@ sidecars_moved(struct sidecars *s)
 	kick(s);
 }
 
+void
+sidecars_retry(struct sidecars *s)
+{
+	catalog_retry(s->catalog, clock_ms());
+	kick(s);
+}
+
 /* ---- the set ---- */
 
 bool

@@ -52,6 +52,8 @@ void sidecars_fresh(struct sidecars *s);
 
 /* START: ready() follows. */
 void sidecars_start(struct sidecars *s);
+/* A new token or certificate, see writer_retry(). */
+void sidecars_retry(struct sidecars *s);
 /* For writer_conf.moved. */
 void sidecars_moved(struct sidecars *s);
 

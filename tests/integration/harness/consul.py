@@ -195,6 +195,12 @@ class Consul(Api):
         """passing, warning, critical, or None where there is no check."""
         return self.checks().get(service_id, {}).get("Status")
 
+    def catalog_status(self, service_id):
+        """In the catalog; what the agent says may be newer."""
+        checks = self.get(f"/v1/health/node/{self.NODE}", consistent="")
+        found = [c["Status"] for c in checks if c["ServiceID"] == service_id]
+        return found[0] if found else "absent"
+
     def statuses(self):
         return {name: s["Status"] for name, s in self.state().items()}
 

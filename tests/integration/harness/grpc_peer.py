@@ -62,6 +62,17 @@ class SidecarClient:
         )
 
 
+def address_of(daemon):
+    """Where sidecars find a katalogd."""
+    return daemon.options["bind_address"]
+
+
+def ends(call):
+    """How it ended."""
+    call.exception()
+    return call.code()
+
+
 @dataclass
 class Call:
     """One that came; times are time.monotonic()."""

@@ -6,6 +6,8 @@ import json
 import pathlib
 
 DATA = pathlib.Path(__file__).parents[2] / "data" / "kubelet-pods-1.34.json"
+# What the sidecar of sidecar_pod() is called.
+SIDECAR = "sync"
 PREFIX = "katalog-sync.wish.com/"
 NODE = "n1"
 
@@ -53,6 +55,21 @@ def web_pod(name="web-a", number=0, ready=True, **annotations):
     annotate(pod, service_names="web", service_port="8080")
     annotate(pod, **annotations)
     set_ready(pod, ready)
+    return pod
+
+
+def sidecar_pod(name="web-a", number=0, address="127.0.0.1", **more):
+    """A pod like that of web_pod(), with a sidecar that is not ready.
+
+    Its calls come from that address.
+    """
+    more.setdefault("sidecar", SIDECAR)
+    pod = set_addresses(web_pod(name, number, **more), address)
+    containers = pod["status"]["containerStatuses"]
+    containers.append({**containers[0], "name": SIDECAR, "ready": False})
+    pod["spec"]["containers"].append(
+        {**pod["spec"]["containers"][0], "name": SIDECAR, "ports": []}
+    )
     return pod
 
 
