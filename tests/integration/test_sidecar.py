@@ -278,9 +278,8 @@ def test_rests(daemon, sidecar):
     assert context_switches(one.pid) == before
 
 
+@pytest.mark.memory
 def test_is_small(daemon, sidecar):
-    if b"__asan_init" in PROGRAM.read_bytes():
-        pytest.skip("shadow memory")
     one = sidecar()
     one.await_log("registered with")
     await_for(lambda: len(sockets(one)) == 1)

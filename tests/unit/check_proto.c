@@ -40,6 +40,15 @@ make(enum msg_type type, const void *body, size_t len)
 	"\0\x16\0\1" insecure "\0\x17\0\1" bits \
 	"\0\x18\0\0\0\x19\0\0\0\x1a\0\0\0\x1b\0\0"
 
+/* CALL with an OP and a LOCAL, and ANSWER with a CODE. */
+#define CALL_ID \
+	"\0\x1c\0\x08" \
+	"12345678"
+#define CALL(op, local) \
+	CALL_ID "\0\x1d\0\1" op "\0\x1e\0\1n\0\x1f\0\1p\0\x20\0\1c" \
+		"\0\x21\0\3::1\0\x22\0\1" local
+#define ANSWER(code) CALL_ID "\0\x23\0\1" code "\0\3\0\0"
+
 static const struct {
 	const char *what;
 	enum msg_type type;
@@ -96,9 +105,30 @@ static const struct {
 	{ "link to nobody", MSG_LINK, SUP, KR, RAW(ID("\xff")), true, false },
 	{ "listen", MSG_LISTEN, SUP, WEB, RAW(ID("\2")), true, true },
 	{ "listen on 0", MSG_LISTEN, SUP, WEB, RAW(ID("\0")), true, false },
-	{ "listen on 3", MSG_LISTEN, SUP, WEB, RAW(ID("\3")), true, false },
+	{ "listen for sidecars", MSG_LISTEN, SUP, WEB, RAW(ID("\3")), true,
+	    true },
+	{ "listen on 4", MSG_LISTEN, SUP, WEB, RAW(ID("\4")), true, false },
 	{ "listen by a writer", MSG_LISTEN, SUP, CW, RAW(ID("\1")), true,
 	    false },
+	{ "call", MSG_CALL, WEB, CW, RAW(CALL("\1", "\1")), false, true },
+	{ "call of no kind", MSG_CALL, WEB, CW, RAW(CALL("\2", "\0")), false,
+	    false },
+	{ "call, half local", MSG_CALL, WEB, CW, RAW(CALL("\0", "\2")), false,
+	    false },
+	{ "call backwards", MSG_CALL, CW, WEB, RAW(CALL("\0", "\0")), false,
+	    false },
+	{ "call of a reader", MSG_CALL, WEB, KR, RAW(CALL("\0", "\0")), false,
+	    false },
+	{ "end of a call", MSG_CALL_END, WEB, CW, RAW(CALL_ID), false, true },
+	{ "answer", MSG_ANSWER, CW, WEB, RAW(ANSWER("\x10")), false, true },
+	{ "answer of no code", MSG_ANSWER, CW, WEB, RAW(ANSWER("\x11")), false,
+	    false },
+	{ "answer of another", MSG_ANSWER, KW, WEB, RAW(ANSWER("\0")), false,
+	    false },
+	{ "remember", MSG_REMEMBER, WEB, CW, RAW(KEY VAL), false, true },
+	{ "remember, to a reader", MSG_REMEMBER, WEB, KR, RAW(KEY VAL), false,
+	    false },
+	{ "remembered", MSG_REMEMBERED, WEB, CW, RAW(""), false, true },
 	{ "connect", MSG_CONNECT, CW, SUP, RAW(""), false, true },
 	{ "connect of http", MSG_CONNECT, WEB, SUP, RAW(""), false, false },
 	{ "connected", MSG_CONNECTED, SUP, CW, RAW(""), true, true },

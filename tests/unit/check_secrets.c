@@ -92,6 +92,7 @@ set_defaults(void)
 	    "http://127.0.0.1:8500");
 	settings_set_u64(config.settings, OPT_TO_CONSUL, 1);
 	settings_set_u64(config.settings, OPT_TO_K8S, 1);
+	settings_set_str(config.settings, OPT_READINESS_GATES, "no");
 	settings_set_u64(config.settings, OPT_DRY_RUN, 0);
 }
 
