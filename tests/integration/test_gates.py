@@ -216,7 +216,7 @@ def test_changed_by_somebody_else(gates, node):
     assert node.is_gate(pod, "False", "Somebody")
     again = node.await_gate(pod, "True", "Synced", timeout=5)
     assert again["lastTransitionTime"] >= first["lastTransitionTime"]
-    daemon.await_log("was not True any more")
+    daemon.await_log("gate is not True in the kubelet's list")
     asked = len(node.patches())
     holds_for(lambda: len(node.patches()) == asked, 1)
 

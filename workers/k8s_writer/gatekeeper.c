@@ -113,8 +113,8 @@ say_written(const struct gate_write *w)
 	const char *status = pod->synced ? "True" : "False";
 
 	if (w->again)
-		log_warnx("pod %s/%s: its readiness gate was not %s any more: "
-			  "set again",
+		log_warnx("pod %s/%s: its readiness gate is not %s in the "
+			  "kubelet's list: set again",
 		    pod->namespace, pod->name, status);
 	else
 		log_info("pod %s/%s: readiness gate %s (%s)", pod->namespace,
