@@ -13,7 +13,7 @@ import pytest
 
 from harness.grpc_peer import FakeDaemon, Refusal, refusing
 from harness.processes import Process, children_of
-from harness.sidecar import PROGRAM, Sidecar, context_switches, run
+from harness.sidecar import Sidecar, context_switches, run
 from harness.waiting import SLOWNESS, await_for, free_port, holds_for
 
 AS_ROOT = os.geteuid() == 0
