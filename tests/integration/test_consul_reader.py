@@ -498,7 +498,6 @@ def test_what_was_held_back_is_asked_again(catalog, proxy, read):
     catalog.put("web", 1)
     reader = read(proxy).await_confirmed()
     time.sleep(0.5)
-    proxy.fault = without_a_leader
     # The list that waited still says so, the read that follows hangs.
     proxy.fault = lambda r: None if is_blocking(r) else without_a_leader(r)
     catalog.check("web", 0, "critical")
