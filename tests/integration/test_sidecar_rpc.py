@@ -288,7 +288,7 @@ def test_cancelled(waiting_pod, daemon, client, kubelet, consul):
 
 def test_gone_with_its_connection(waiting_pod, daemon):
     with SidecarClient(address_of(daemon)) as client:
-        client.register(*names(waiting_pod))
+        call = client.register(*names(waiting_pod))
         await_for(lambda: calls_of(daemon) == 1)
     await_for(lambda: calls_of(daemon) == 0)
     await_for(lambda: daemon.metric("katalogd_sidecar_connections") == 0)
