@@ -24,7 +24,7 @@
 #define DENIED_TEXT "; katalogd's token needs node:read on its node"
 
 /* What a change may bring at once, and how often then: a node's start. */
-static const struct index_pace pace = { .every_ms = 100, .burst = 10 };
+static const struct index_pace pace = { .every_ms = 50, .burst = 20 };
 
 struct shown {
 	char *id;
@@ -44,7 +44,8 @@ struct catalog {
 	bool again; /* the answer that we have may be too old */
 	bool known; /* there is a good answer */
 	bool partial;
-	uint64_t stamp; /* of the answer */
+	uint64_t asked; /* the stamp as the last request went out */
+	uint64_t stamp; /* that of the answer's request */
 	struct shown *v; /* sorted by ID */
 	size_t n;
 	struct refusal refusal;
@@ -140,7 +141,8 @@ catalog_due(const struct catalog *c)
 		return UINT64_MAX;
 	if (c->asking || c->node[0] == '\0')
 		return end;
-	due = index_due(&c->index);
+	/* Once for each write: it needs no pause of its own. */
+	due = c->again ? c->index.not_before : index_due(&c->index);
 	return due < end ? due : end;
 }
 
@@ -156,34 +158,44 @@ catalog_gives_up(const struct catalog *c)
 void
 catalog_cancelled(struct catalog *c, uint64_t now)
 {
-	c->asking = c->useless = c->again = false;
+	c->asking = c->useless = false;
 	index_restart(&c->index, now);
 }
 
-void
-catalog_ask(struct catalog *c, const char *prefix, const char *namespace,
-    char path[CATALOG_PATH], uint64_t *wait_ms, uint64_t now)
+static void
+make_path(const struct catalog *c, const struct catalog_place *place,
+    uint64_t index, char path[CATALOG_PATH])
 {
-	uint64_t index;
 	char rest[3 * LIMIT_K8S_NAME + 200], node[3 * LIMIT_K8S_NAME + 1];
 	char wait[64] = "";
 
-	if (c->again)
-		index_restart(&c->index, now);
-	c->again = false;
-	c->asking = true;
-	index = index_ask(&c->index, now);
-	c->waits = index != 0;
-	*wait_ms = c->waits ? CATALOG_WAIT_MS : 0;
-	if (c->waits)
+	if (index != 0)
 		snprintf(wait, sizeof(wait), "&index=%llu&wait=%ums",
 		    (unsigned long long)index, (unsigned)CATALOG_WAIT_MS);
 	if (!url_escape(c->node, node, sizeof(node)))
 		fatalx("consul: the name of the node is too long");
 	snprintf(rest, sizeof(rest),
 	    "/v1/health/node/%s?consistent&filter=%s%s", node, OURS, wait);
-	if (!answer_path(path, CATALOG_PATH, prefix, rest, "", namespace))
+	if (!answer_path(path, CATALOG_PATH, place->prefix, rest, "",
+		place->namespace))
 		fatalx("consul: the path for the catalog is too long");
+}
+
+void
+catalog_ask(struct catalog *c, const struct catalog_place *place,
+    uint64_t stamp, uint64_t now, char path[CATALOG_PATH], uint64_t *wait_ms)
+{
+	uint64_t index;
+
+	if (c->again)
+		index_restart(&c->index, now);
+	index = index_ask(&c->index, now);
+	c->again = false;
+	c->asking = true;
+	c->asked = stamp;
+	c->waits = index != 0;
+	*wait_ms = c->waits ? CATALOG_WAIT_MS : 0;
+	make_path(c, place, index, path);
 }
 
 /* ---- answers ---- */
@@ -335,7 +347,7 @@ take_answer(struct catalog *c, const struct catalog_answer *a, uint64_t index,
 		return NULL;
 	}
 	c->known = true;
-	c->stamp = a->stamp;
+	c->stamp = c->asked;
 	c->partial = strcasecmp(a->filtered, "true") == 0;
 	return c->partial ? PARTIAL_TEXT : NULL;
 }

@@ -48,9 +48,16 @@ void catalog_cancelled(struct catalog *c, uint64_t now);
 
 #define CATALOG_WAIT_MS 50000
 #define CATALOG_PATH    20480
-/* It goes out: its path, and for how long Consul may wait. */
-void catalog_ask(struct catalog *c, const char *prefix, const char *namespace,
-    char path[CATALOG_PATH], uint64_t *wait_ms, uint64_t now);
+struct catalog_place {
+	const char *prefix; /* of the path, as in struct writer_conf */
+	const char *namespace;
+};
+/*
+ * It goes out: its path, and for how long Consul may wait. stamp: the plan's,
+ * now.
+ */
+void catalog_ask(struct catalog *c, const struct catalog_place *place,
+    uint64_t stamp, uint64_t now, char path[CATALOG_PATH], uint64_t *wait_ms);
 
 /* The headers that are looked at, for http_request_conf. */
 #define CATALOG_INDEX    "X-Consul-Index"
@@ -66,7 +73,6 @@ struct catalog_answer {
 	const char *leader;
 	const char *filtered;
 	uint64_t retry_after_ms;
-	uint64_t stamp; /* the plan's, as it came */
 };
 
 /*
@@ -89,9 +95,9 @@ enum catalog_shown {
 };
 
 /*
- * Of the check with that ID, by an answer that came after a stamp of the plan.
- * An older one that shows what is wanted may be from before the last change:
- * it is asked again.
+ * Of the check with that ID, by an answer to what was asked after a stamp of
+ * the plan. Where an older one shows what is wanted, it may be from before
+ * what was written last: it is asked again, and at once.
  */
 enum catalog_shown catalog_shows(struct catalog *c, const char *id,
     enum service_status wanted, uint64_t since);

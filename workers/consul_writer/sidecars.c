@@ -193,7 +193,6 @@ on_catalog(const struct http_response *r, void *arg)
 		.leader = r->headers[1],
 		.filtered = r->headers[2],
 		.retry_after_ms = r->retry_after_ms,
-		.stamp = writer_stamp(s->conf.writer),
 	};
 
 	s->request = NULL;
@@ -206,6 +205,8 @@ on_catalog(const struct http_response *r, void *arg)
 static void
 ask_catalog(struct sidecars *s, uint64_t now)
 {
+	const struct catalog_place place = { s->conf.prefix,
+		s->conf.namespace };
 	char path[CATALOG_PATH];
 	uint64_t wait_ms;
 	struct http_request_conf conf = {
@@ -217,8 +218,8 @@ ask_catalog(struct sidecars *s, uint64_t now)
 		.arg = s,
 	};
 
-	catalog_ask(s->catalog, s->conf.prefix, s->conf.namespace, path,
-	    &wait_ms, now);
+	catalog_ask(s->catalog, &place, writer_stamp(s->conf.writer), now, path,
+	    &wait_ms);
 	/* Consul adds up to a 16th, so that not all end at once. */
 	conf.timeout_ms = wait_ms + wait_ms / 16 + s->conf.timeout_ms;
 	metric_inc(s->conf.metrics, M_CONSUL_READ);
