@@ -37,7 +37,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *why =
 	    consul_json_read(text, n, text + rest, size - rest, &l);
 
-	if (why != NULL && (l.n != 0 || l.v != NULL))
+	if (why != NULL && (l.n != 0 || l.v != NULL || l.node != NULL))
 		abort();
 	for (size_t i = 0; i < l.n; i++) {
 		check_one(&l.v[i]);
