@@ -153,16 +153,23 @@ on_change(const struct listing_change *c, void *arg)
 }
 
 static struct listing *
-new_listing(enum listing_kind kind)
+listing_of(enum listing_kind kind, bool elsewhere)
 {
 	struct listing_conf conf = {
 		.kind = kind,
+		.elsewhere = elsewhere,
 		.tag = "kubernetes",
 		.secret = secret,
 		.changed = on_change,
 	};
 
 	return listing_new(&conf);
+}
+
+static struct listing *
+new_listing(enum listing_kind kind)
+{
+	return listing_of(kind, false);
 }
 
 /* False: refused, and dropped. */
@@ -318,6 +325,19 @@ START_TEST(sees_what_the_nodes_say)
 }
 END_TEST
 
+/* Consul's own service is in one namespace only. */
+START_TEST(elsewhere_any_service_will_do)
+{
+	struct listing *l = listing_of(LISTING_CATALOG, true);
+
+	ck_assert(read_body(l, "{}"));
+	ck_assert(!listing_has_consul(l));
+	ck_assert(read_body(l, "{\"web\":[]}"));
+	ck_assert(listing_has_consul(l));
+	listing_free(l);
+}
+END_TEST
+
 START_TEST(knows_who_is_in_the_list_that_counts)
 {
 	struct listing *l = new_listing(LISTING_CATALOG);
@@ -354,6 +374,7 @@ main(void)
 	tcase_add_test(t, sees_what_the_checks_say);
 	tcase_add_test(t, sees_what_the_roster_says);
 	tcase_add_test(t, sees_what_the_nodes_say);
+	tcase_add_test(t, elsewhere_any_service_will_do);
 	tcase_add_test(t, knows_who_is_in_the_list_that_counts);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);

@@ -112,6 +112,8 @@ add_service(struct listing *l, json_object *name, json_object *tags)
 	if (!text_of(name, &t) ||
 	    (tags != NULL && !json_object_is_type(tags, json_type_array)))
 		return refuse(&l->refusal, "not a service and its tags");
+	if (l->conf.elsewhere)
+		l->has_consul = true;
 	if (strcmp(t.s, CONSUL_ITSELF) != 0)
 		return add_tags(l, &t, tags);
 	l->has_consul = true;

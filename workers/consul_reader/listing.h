@@ -36,6 +36,8 @@ struct listing_change {
 struct listing_conf {
 	enum listing_kind kind;
 	const char *tag; /* catalog: services without it are not in the list */
+	/* Catalog: of another namespace than Consul's own service is in. */
+	bool elsewhere;
 	const void *secret; /* LISTING_SECRET random bytes */
 	void (*changed)(const struct listing_change *c, void *arg);
 	void *arg;
@@ -65,7 +67,8 @@ void listing_drop(struct listing *l);
 const struct refusal *listing_refusal(const struct listing *l);
 /*
  * Catalog: Consul's own service is in it. Consul always has it: a catalog
- * without it is one of which we may not see all.
+ * without it is one of which we may not see all. Elsewhere nothing is always
+ * there; but a token that is none sees nothing, so any service will do.
  */
 bool listing_has_consul(const struct listing *l);
 

@@ -76,12 +76,24 @@ is_named(const char *service, void *arg)
 	return listing_has_service(l, service);
 }
 
+/* Consul's own service is in the default namespace. */
+static bool
+is_elsewhere(const struct reader *r)
+{
+	const char *namespace = r->query.namespace;
+
+	return *namespace != '\0' && strcmp(namespace, "default") != 0;
+}
+
 /* Constant text why the catalog may hide something; NULL: it does not. */
 static const char *
 hidden(const struct list *l, enum answer_worth worth)
 {
 	if (worth == ANSWER_PARTIAL)
 		return "katalogd's token may not see all services";
+	if (!listing_has_consul(l->listing) && is_elsewhere(l->r))
+		return "the namespace has no service: katalogd's token may "
+		       "not see it, or there is none";
 	if (!listing_has_consul(l->listing))
 		return "the catalog lacks Consul's own service: katalogd's "
 		       "token may not see it, or there is none";
@@ -327,6 +339,7 @@ make_lists(struct reader *r)
 		struct listing_conf conf = {
 			.kind = list_kinds[i].kind,
 			.tag = r->query.tag,
+			.elsewhere = is_elsewhere(r),
 			.secret = r->secret,
 			.changed = on_change,
 			.arg = l,
