@@ -53,12 +53,13 @@ teardown(void)
 }
 
 /* A pod with one service, told as it is now. */
-static struct telling
+static const struct telling *
 tell(const struct pod_item *item, bool gates)
 {
 	struct outlook o = { .view = on_view };
 	struct service s = a_service("web");
-	struct telling t;
+	/* Its texts point into it. */
+	static struct telling t;
 
 	s.pod_uid = item->uid;
 	ck_assert(put_pod(p, item));
@@ -66,7 +67,7 @@ tell(const struct pod_item *item, bool gates)
 		ck_assert(put_service(p, &s));
 	gates_tell(pods_find(p, "shop", "web-1"), gates, &o, &t);
 	needed_catalog = o.needs_catalog;
-	return t;
+	return &t;
 }
 
 #define IN_POD .namespace = "shop", .name = "web-1", .uid = UID_1
@@ -121,18 +122,18 @@ static const struct {
 
 START_TEST(reasons)
 {
-	struct telling t;
+	const struct telling *t;
 
 	at = gates[_i].view;
 	t = tell(&gates[_i].item, true);
-	ck_assert(t.has_gate && t.report.gated);
-	ck_assert_str_eq(t.gate.reason, gates[_i].reason);
-	ck_assert_int_eq(t.gate.synced, strcmp(t.gate.reason, "Synced") == 0);
-	ck_assert_int_eq(t.report.synced, t.gate.synced);
-	ck_assert_msg(strstr(t.gate.message, gates[_i].message) != NULL, "%s",
-	    t.gate.message);
-	ck_assert_str_eq(t.report.text, t.gate.synced ? "" : t.gate.message);
-	ck_assert_str_eq(t.gate.uid, UID_1);
+	ck_assert(t->has_gate && t->report.gated);
+	ck_assert_str_eq(t->gate.reason, gates[_i].reason);
+	ck_assert_int_eq(t->gate.synced, strcmp(t->gate.reason, "Synced") == 0);
+	ck_assert_int_eq(t->report.synced, t->gate.synced);
+	ck_assert_msg(strstr(t->gate.message, gates[_i].message) != NULL, "%s",
+	    t->gate.message);
+	ck_assert_str_eq(t->report.text, t->gate.synced ? "" : t->gate.message);
+	ck_assert_str_eq(t->gate.uid, UID_1);
 	ck_assert_int_eq(needed_catalog, gates[_i].needs_catalog);
 }
 END_TEST
@@ -143,17 +144,17 @@ START_TEST(true_stays_true)
 	struct pod_item item = { FINE, .sidecar = "" };
 
 	at = (struct service_view)SHOWN(PASSING);
-	ck_assert(tell(&item, true).gate.synced);
+	ck_assert(tell(&item, true)->gate.synced);
 	item.ready = false;
 	at.written = false;
 	item.condition = POD_CONDITION_FALSE;
-	ck_assert(tell(&item, true).gate.synced);
-	ck_assert_str_eq(tell(&item, true).gate.reason, "Synced");
-	ck_assert_int_eq(tell(&item, true).gate.seen, POD_CONDITION_FALSE);
+	ck_assert(tell(&item, true)->gate.synced);
+	ck_assert_str_eq(tell(&item, true)->gate.reason, "Synced");
+	ck_assert_int_eq(tell(&item, true)->gate.seen, POD_CONDITION_FALSE);
 	ck_assert(!needed_catalog);
 	/* Not for the one that takes its place. */
 	item.uid = UID_2;
-	ck_assert(!tell(&item, true).gate.synced);
+	ck_assert(!tell(&item, true)->gate.synced);
 }
 END_TEST
 
@@ -161,11 +162,11 @@ START_TEST(true_from_the_start)
 {
 	struct pod_item item = { FINE, .sidecar = "",
 		.condition = POD_CONDITION_TRUE };
-	struct telling t = tell(&item, true);
+	const struct telling *t = tell(&item, true);
 
-	ck_assert(t.gate.synced);
+	ck_assert(t->gate.synced);
 	ck_assert(!needed_catalog);
-	ck_assert_int_eq(t.gate.seen, POD_CONDITION_TRUE);
+	ck_assert_int_eq(t->gate.seen, POD_CONDITION_TRUE);
 }
 END_TEST
 
@@ -174,7 +175,7 @@ START_TEST(an_end_leaves_it_as_it_is)
 	struct pod_item item = { FINE, .sidecar = "", .ending = true };
 
 	at = (struct service_view)SHOWN(PASSING);
-	ck_assert(!tell(&item, true).has_gate);
+	ck_assert(!tell(&item, true)->has_gate);
 	ck_assert(!needed_catalog);
 }
 END_TEST
@@ -182,16 +183,16 @@ END_TEST
 START_TEST(gates_that_are_not_ours)
 {
 	struct pod_item item = { FINE, .sidecar = "sync" };
-	struct telling t = tell(&item, false);
+	const struct telling *t = tell(&item, false);
 
-	ck_assert(!t.has_gate && !t.report.gated && !t.report.synced);
-	ck_assert_int_eq(t.report.sidecar, POD_SIDECAR_WAITING);
-	ck_assert_str_eq(t.report.text, "its sidecar has not registered");
+	ck_assert(!t->has_gate && !t->report.gated && !t->report.synced);
+	ck_assert_int_eq(t->report.sidecar, POD_SIDECAR_WAITING);
+	ck_assert_str_eq(t->report.text, "its sidecar has not registered");
 	pods_set_sidecar(p, pods_find(p, "shop", "web-1"),
 	    POD_SIDECAR_REGISTERED);
 	t = tell(&item, false);
-	ck_assert_int_eq(t.report.sidecar, POD_SIDECAR_REGISTERED);
-	ck_assert_str_eq(t.report.text, "");
+	ck_assert_int_eq(t->report.sidecar, POD_SIDECAR_REGISTERED);
+	ck_assert_str_eq(t->report.text, "");
 	ck_assert(!needed_catalog);
 }
 END_TEST

@@ -15,7 +15,7 @@ struct telling {
 	struct pod_report report;
 	bool has_gate;
 	struct pod_gate gate; /* if it has */
-	char text[STANDING_TEXT]; /* of both; texts are the pod's, too */
+	char text[STANDING_TEXT]; /* of both, that point here: not to be copied */
 };
 
 /* gates: they are ours to set. May mark the pod as synced. */
