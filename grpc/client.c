@@ -38,7 +38,6 @@ struct grpc_client {
 	char *authority;
 	struct connect *connect; /* NULL: none is under way */
 	struct h2 *h2; /* NULL: not connected */
-	bool leaving; /* the server said good-bye */
 	struct call *call; /* NULL: none */
 	struct event *deadline;
 	struct event *finish; /* done() is due */
@@ -166,17 +165,6 @@ on_data(nghttp2_session *session, uint8_t flags, int32_t stream,
 }
 
 static int
-on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
-{
-	struct grpc_client *c = h2_arg(arg);
-
-	(void)session;
-	if (frame->hd.type == NGHTTP2_GOAWAY)
-		c->leaving = true;
-	return 0;
-}
-
-static int
 on_stream_close(nghttp2_session *session, int32_t stream, uint32_t error,
     void *arg)
 {
@@ -194,7 +182,6 @@ add_callbacks(nghttp2_session_callbacks *cbs)
 {
 	nghttp2_session_callbacks_set_on_header_callback(cbs, on_header);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cbs, on_data);
-	nghttp2_session_callbacks_set_on_frame_recv_callback(cbs, on_frame);
 	nghttp2_session_callbacks_set_on_stream_close_callback(cbs,
 	    on_stream_close);
 }
@@ -292,7 +279,6 @@ connected(struct grpc_client *c, struct bufferevent *bev)
 	};
 
 	c->h2 = h2_new(&conf);
-	c->leaving = false;
 	if (c->call != NULL && !evtimer_pending(c->finish, NULL))
 		send_call(c);
 }
@@ -329,10 +315,11 @@ start_connect(struct grpc_client *c)
 		c->connect = connect_new(&conf);
 }
 
+/* False once the server has said GOAWAY, too. */
 static bool
 usable(const struct grpc_client *c)
 {
-	return c->h2 != NULL && !c->leaving &&
+	return c->h2 != NULL &&
 	    nghttp2_session_check_request_allowed(h2_session(c->h2)) != 0;
 }
 

@@ -1,5 +1,7 @@
 #include <event2/listener.h>
+#include <malloc.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +14,10 @@
 /* No descriptor left for a new one: so many others go, and then again. */
 #define EVICTED_AT_ONCE 8
 #define ACCEPT_PAUSE_MS 10
+
+/* What so many took is worth giving back, once most of them have left. */
+#define CROWD         16
+#define CROWD_LEFT_MS 1000
 
 static const struct grpc_patience as_it_should_be = {
 	.greeting_ms = 10000,
@@ -145,6 +151,22 @@ server_remember(struct conn *c)
 	c->peer->connections++;
 	s->counts.connections++;
 	s->counts.accepted++;
+	if (s->counts.connections > s->crowd)
+		s->crowd = s->counts.connections;
+}
+
+/* Else one long-lived block behind it keeps all that a crowd had. */
+static void
+give_back(evutil_socket_t fd, short what, void *arg)
+{
+	struct grpc_server *s = arg;
+
+	(void)fd;
+	(void)what;
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
+	s->crowd = s->counts.connections;
 }
 
 /* It has no call any more, and so is idle. */
@@ -158,6 +180,8 @@ server_forget(struct conn *c)
 	s->counts.connections--;
 	c->peer->connections--;
 	peer_put(s, c->peer);
+	if (s->crowd >= CROWD && s->counts.connections <= s->crowd / 4)
+		timer_arm(s->crowd_left, CROWD_LEFT_MS);
 }
 
 /* ---- accepting ----------------------------------------------------------- */
@@ -220,12 +244,23 @@ accept_again(evutil_socket_t fd, short what, void *arg)
 	evconnlistener_enable(listener->listener);
 }
 
+/* Without a descriptor to give, accept() fails though nobody is there. */
+static bool
+somebody_waits(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
 /* Most likely EMFILE: idle ones lock nobody out; and do not spin. */
 static void
 accept_failed(struct evconnlistener *l, void *arg)
 {
 	struct listener *listener = arg;
 
+	if (!somebody_waits(evconnlistener_get_fd(l)))
+		return;
 	for (int i = 0; i < EVICTED_AT_ONCE; i++)
 		if (!evict(TAILQ_FIRST(&listener->server->idle)))
 			break;
@@ -270,6 +305,9 @@ grpc_server_new(const struct grpc_server_conf *conf)
 	s->conf = *conf;
 	s->patience =
 	    conf->patience != NULL ? *conf->patience : as_it_should_be;
+	s->crowd_left = evtimer_new(conf->base, give_back, s);
+	if (s->crowd_left == NULL)
+		fatalx("no memory for a server");
 	TAILQ_INIT(&s->listeners);
 	TAILQ_INIT(&s->idle);
 	TAILQ_INIT(&s->busy);
@@ -297,6 +335,7 @@ grpc_server_free(struct grpc_server *s)
 	while ((c = TAILQ_FIRST(&s->busy)) != NULL ||
 	    (c = TAILQ_FIRST(&s->idle)) != NULL)
 		conn_free(c);
+	event_free(s->crowd_left);
 	free(s->owned);
 	free(s);
 }

@@ -41,6 +41,8 @@ struct grpc_server {
 	struct grpc_counts counts;
 	struct grpc_patience patience;
 	size_t streams; /* calls that take memory, begun or not */
+	size_t crowd; /* most connections since memory was given back */
+	struct event *crowd_left;
 	bool *owned; /* by descriptor */
 	size_t nowned;
 };

@@ -16,6 +16,7 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "grpc/client.h"
+#include "grpc/h2.h"
 #include "grpc/message.h"
 #include "grpc/server.h"
 #include "tests/unit/h2_text.h"
@@ -264,17 +265,23 @@ START_TEST(cancels)
 }
 END_TEST
 
-/* Neither an answer that is there already, nor a connection that is not. */
-START_TEST(cancels_what_is_nearly_over)
+/* Between the connection's beginning and the answer. */
+START_TEST(cancels_at_any_time)
 {
-	call("/test/Echo", 0);
-	grpc_client_cancel(client);
-	call("/test/Wait", 0);
-	await(&at_server.begun, 1);
-	grpc_call_end(at_server.call, GRPC_OK, "", NULL, 0);
-	grpc_client_cancel(client);
-	call("/test/Fail", 0);
-	must_get(1, GRPC_NOT_FOUND, NO_POD);
+	unsigned done;
+
+	for (int turns = 0; turns < 30; turns++) {
+		call("/test/Echo", PATIENCE_MS);
+		for (int i = 0; i < turns; i++)
+			event_base_loop(base, EVLOOP_NONBLOCK);
+		grpc_client_cancel(client);
+		done = got.done;
+		run_ready();
+		ck_assert_uint_eq(got.done, done);
+	}
+	ck_assert_uint_gt(got.done, 0);
+	ck_assert_uint_lt(got.done, 30);
+	ck_assert_uint_eq(grpc_server_counts(server).accepted, 1);
 }
 END_TEST
 
@@ -620,14 +627,18 @@ static const struct {
 	{ say_nothing, GRPC_UNAVAILABLE, "connection closed", true },
 };
 
+/* And does not wait for what more they might say. */
 START_TEST(understands_servers)
 {
+	uint64_t start = clock_ms();
+
 	script_start();
 	say(H2_SETTINGS, 0, 0, NULL, 0);
 	says[_i].say();
 	call("/test/Any", 0);
 	must_get(1, says[_i].code,
 	    says[_i].lost ? at_peer(says[_i].text) : says[_i].text);
+	ck_assert_uint_lt(clock_ms() - start, H2_LINGER_MS / 2);
 	if (says[_i].code == GRPC_OK)
 		ck_assert(got.len == 2 && memcmp(got.msg, "ok", 2) == 0);
 	script_stop();
@@ -670,7 +681,7 @@ suite(void)
 	tcase_add_test(t, hears_why_not);
 	tcase_add_test(t, keeps_deadlines);
 	tcase_add_test(t, cancels);
-	tcase_add_test(t, cancels_what_is_nearly_over);
+	tcase_add_test(t, cancels_at_any_time);
 	tcase_add_test(t, notices_a_server_that_goes);
 	tcase_add_test(t, connects_anew);
 	tcase_add_test(t, may_be_called_and_freed_in_done);

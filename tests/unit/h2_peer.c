@@ -255,6 +255,12 @@ h2_peer_read(struct h2_peer *p, bool on)
 		bufferevent_disable(p->bev, EV_READ);
 }
 
+size_t
+h2_peer_unsent(const struct h2_peer *p)
+{
+	return evbuffer_get_length(bufferevent_get_output(p->bev));
+}
+
 void
 h2_peer_raw(struct h2_peer *p, const void *bytes, size_t len)
 {

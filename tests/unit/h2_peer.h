@@ -34,6 +34,8 @@ struct h2_peer *h2_peer_new(struct event_base *base, uint8_t source,
 void h2_peer_free(struct h2_peer *p);
 /* Stops to read from the socket, or goes on. */
 void h2_peer_read(struct h2_peer *p, bool on);
+/* What the socket has not taken yet. */
+size_t h2_peer_unsent(const struct h2_peer *p);
 /* Bytes as they are, and no HTTP/2 of ours from now on. */
 void h2_peer_raw(struct h2_peer *p, const void *bytes, size_t len);
 
