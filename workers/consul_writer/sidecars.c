@@ -8,6 +8,7 @@
 #include "common/timer.h"
 #include "workers/consul_writer/calls.h"
 #include "workers/consul_writer/catalog.h"
+#include "workers/consul_writer/definition.h"
 #include "workers/consul_writer/gates.h"
 
 /* So long is waited for what http remembers. */
@@ -32,9 +33,25 @@ struct sidecars {
 	bool ready; /* ready() was called */
 	bool whole; /* the set is as its source was at one moment */
 	bool changed; /* somebody's wait may be over */
+	bool open; /* somebody waits for agent or catalog */
 };
 
 /* ---- what is known of services ---- */
+
+static enum catalog_shown
+shown(struct sidecars *s, const struct plan_view *v)
+{
+	char name[DEFINITION_CHECK_NAME];
+	const struct catalog_check check = {
+		.id = v->want->id,
+		.name = name,
+		.status = v->want->status,
+		.since = v->since,
+	};
+
+	definition_check_name(v->want, s->conf.deregister_ms, name);
+	return catalog_shows(s->catalog, &check);
+}
 
 static struct service_view
 on_view(const char *id, void *arg)
@@ -44,12 +61,12 @@ on_view(const char *id, void *arg)
 	struct service_view view = {
 		.written = v.written,
 		.error = v.error,
-		.status = v.status,
-		.shown = CATALOG_UNKNOWN,
 	};
 
+	if (v.want != NULL)
+		view.status = v.want->status;
 	if (v.written)
-		view.shown = catalog_shows(s->catalog, id, v.status, v.since);
+		view.shown = shown(s, &v);
 	return view;
 }
 
@@ -160,7 +177,8 @@ settle(struct sidecars *s, uint64_t now)
 	tell_pods(s, &o);
 	calls_settle(s->calls, &o);
 	catalog_want(s->catalog, o.needs_catalog, now);
-	if (o.needs_catalog)
+	s->open = o.needs_catalog;
+	if (s->open)
 		writer_find_node(s->conf.writer);
 }
 
@@ -309,12 +327,12 @@ sidecars_synced(struct sidecars *s)
 		pods_forget(s->pods);
 }
 
-/* Calls may have waited for pods that were too old. */
+/* They may have waited for pods that were too old. */
 void
 sidecars_fresh(struct sidecars *s)
 {
 	s->whole = true;
-	if (s->changed || pods_first(s->pods) != NULL)
+	if (s->changed || s->open)
 		kick(s);
 }
 
