@@ -92,6 +92,10 @@ static void
 an_answer(const uint8_t *data, size_t size)
 {
 	static const struct catalog_place place = { "", "" };
+	static const struct catalog_check check = {
+		.id = SERVICE_ID_PREFIX "a_shop_web-1",
+		.name = "Kubernetes readiness",
+	};
 	char path[CATALOG_PATH], *body = malloc(size + 1);
 	struct catalog *c = catalog_new(1);
 	struct catalog_answer a = {
@@ -112,9 +116,7 @@ an_answer(const uint8_t *data, size_t size)
 	catalog_want(c, true, 0);
 	catalog_ask(c, &place, 1, 0, path, &wait_ms);
 	good = catalog_answered(c, &a, 1) == NULL;
-	must(good ==
-	    (catalog_shows(c, SERVICE_ID_PREFIX "a_shop_web-1", SERVICE_PASSING,
-		 1) != CATALOG_UNKNOWN));
+	must(good == (catalog_shows(c, &check) != CATALOG_UNKNOWN));
 	catalog_free(c);
 	free(body);
 }

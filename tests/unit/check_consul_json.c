@@ -45,7 +45,8 @@ static const char services[] =
     "\"EnableTagOverride\":false,\"Datacenter\":\"dc1\"}}\n";
 static const char checks[] =
     "{\"" ID "\":{\"Node\":\"vm\",\"CheckID\":\"" ID "\","
-    "\"Name\":\"Kubernetes readiness (TTL 20s, deregister after 30m0s)\","
+    "\"Name\":\"Kubernetes readiness of 10.1.2.3:80 (TTL 20s, "
+    "deregister after 30m0s)\","
     "\"Status\":\"passing\",\"Notes\":\"{\\\"app\\\":true}\","
     "\"Output\":\"\",\"ServiceID\":\"" ID "\",\"ServiceName\":\"web\","
     "\"ServiceTags\":[\"b\",\"a\"],\"Type\":\"ttl\",\"Interval\":\"\","
@@ -415,7 +416,8 @@ START_TEST(writes_registration)
 	    "\"external-sync-source\":\"katalog-sync\"},"
 	    "\"TaggedAddresses\":{\"lan_ipv6\":{\"Address\":\"fd00::1\","
 	    "\"Port\":80}},\"Check\":{\"CheckID\":\"" ID "\","
-	    "\"Name\":\"Kubernetes readiness (TTL 20s, deregister after "
+	    "\"Name\":\"Kubernetes readiness of 10.1.2.3:80 (TTL "
+	    "20s, deregister after "
 	    "30m0s)\",\"TTL\":\"20s\",\"Status\":\"passing\","
 	    "\"Notes\":\"{\\\"app\\\":true}\","
 	    "\"DeregisterCriticalServiceAfter\":\"30m0s\"}}");
@@ -435,8 +437,8 @@ START_TEST(writes_the_least)
 	ck_assert_str_eq(body,
 	    "{\"ID\":\"" ID "\",\"Name\":\"web\",\"Address\":\"10.1.2.3\","
 	    "\"Port\":80,\"Tags\":[],\"Meta\":{},\"Check\":{"
-	    "\"CheckID\":\"" ID "\",\"Name\":\"Kubernetes readiness (TTL "
-	    "20s)\",\"TTL\":\"20s\",\"Status\":\"warning\","
+	    "\"CheckID\":\"" ID "\",\"Name\":\"Kubernetes readiness of "
+	    "10.1.2.3:80 (TTL 20s)\",\"TTL\":\"20s\",\"Status\":\"warning\","
 	    "\"Notes\":\"{\\\"app\\\":true}\"}}");
 	free(body);
 	body = consul_json_update(&s);

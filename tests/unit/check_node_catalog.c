@@ -5,13 +5,15 @@
 
 #include "workers/consul_writer/catalog.h"
 
-#define COUNT(a) (sizeof(a) / sizeof(*(a)))
-#define A        "katalog-sync_a_shop_web-1"
-#define B        "katalog-sync_b_shop_web-1"
-#define BOTH     "[" CHECK(A, "passing") "," CHECK(B, "critical") "]\n"
-#define CHECK(id, status) \
+#define COUNT(a)          (sizeof(a) / sizeof(*(a)))
+#define A                 "katalog-sync_a_shop_web-1"
+#define B                 "katalog-sync_b_shop_web-1"
+#define BOTH              "[" CHECK(A, "passing") "," CHECK(B, "critical") "]\n"
+#define CHECK(id, status) CHECK_OF(id, "of it", status)
+#define CHECK_OF(id, name, status) \
 	"{\"Node\":\"n1\",\"ServiceID\":\"" id "\",\"CheckID\":\"" id \
-	"\",\"Status\":\"" status "\",\"ServiceTags\":[],\"Definition\":{}}"
+	"\",\"Name\":\"" name "\",\"Status\":\"" status \
+	"\",\"ServiceTags\":[],\"Definition\":{}}"
 
 static struct catalog *c;
 static uint64_t now, wait_ms;
@@ -78,7 +80,14 @@ answer(const char *body, const char *index)
 static enum catalog_shown
 shows(const char *id, uint64_t since)
 {
-	return catalog_shows(c, id, SERVICE_PASSING, since);
+	const struct catalog_check check = {
+		.id = id,
+		.name = "of it",
+		.status = SERVICE_PASSING,
+		.since = since,
+	};
+
+	return catalog_shows(c, &check);
 }
 
 /* ---- when it is asked ---- */
@@ -213,6 +222,9 @@ static const struct {
 	{ "[" CHECK(B, "warning") "," CHECK(A, "critical") "]",
 	    CATALOG_CRITICAL, CATALOG_WARNING },
 	{ "[]", CATALOG_ABSENT, CATALOG_ABSENT },
+	/* Of the pod that had its name before. */
+	{ "[" CHECK_OF(A, "of another", "passing") "," CHECK(B, "passing") "]",
+	    CATALOG_OTHER, CATALOG_PASSING },
 	/* Another check of our service, and one of a service without ID. */
 	{ "[{\"ServiceID\":\"" A "\",\"CheckID\":\"x\",\"Status\":\"passing\"},"
 	  "{\"CheckID\":\"serfHealth\",\"Status\":\"odd\"}]",

@@ -1074,7 +1074,7 @@ START_TEST(written_when_the_agent_has_it)
 	done(it);
 	ck_assert(written("a"));
 	ck_assert_uint_eq(moves, 1);
-	ck_assert_int_eq(plan_view(p, "a").status, SERVICE_PASSING);
+	ck_assert_int_eq(plan_view(p, "a").want->status, SERVICE_PASSING);
 	first = plan_view(p, "a").since;
 	ck_assert_uint_le(first, plan_stamp(p));
 	/* Another status, and back, is a state of its own. */

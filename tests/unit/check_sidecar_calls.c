@@ -339,6 +339,8 @@ START_TEST(register_waits_for_all)
 	settle();
 	at.shown = CATALOG_ABSENT;
 	settle();
+	at.shown = CATALOG_OTHER;
+	settle();
 	ck_assert_uint_eq(answers, 0);
 	at.shown = CATALOG_PASSING;
 	settle();
@@ -381,6 +383,7 @@ static const struct {
 	{ true, SERVICE_WARNING, CATALOG_WARNING, true },
 	{ true, SERVICE_CRITICAL, CATALOG_PASSING, false },
 	{ true, SERVICE_CRITICAL, CATALOG_UNKNOWN, false },
+	{ true, SERVICE_CRITICAL, CATALOG_OTHER, false },
 	{ true, SERVICE_PASSING, CATALOG_CRITICAL, false },
 	{ false, SERVICE_CRITICAL, CATALOG_CRITICAL, false },
 };

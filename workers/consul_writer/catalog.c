@@ -28,6 +28,7 @@ static const struct index_pace pace = { .every_ms = 50, .burst = 20 };
 
 struct shown {
 	char *id;
+	char *name;
 	enum catalog_shown is;
 };
 
@@ -65,8 +66,10 @@ catalog_new(uint64_t seed)
 static void
 forget(struct catalog *c)
 {
-	for (size_t i = 0; i < c->n; i++)
+	for (size_t i = 0; i < c->n; i++) {
 		free(c->v[i].id);
+		free(c->v[i].name);
+	}
 	free(c->v);
 	c->v = NULL;
 	c->n = 0;
@@ -240,6 +243,7 @@ read_check(struct catalog *c, json_object *o)
 {
 	const char *id = field_text(o, "ServiceID", &c->refusal);
 	const char *check = field_text(o, "CheckID", &c->refusal);
+	const char *name = field_text(o, "Name", &c->refusal);
 	const char *status = field_text(o, "Status", &c->refusal);
 	enum service_status st;
 
@@ -251,6 +255,7 @@ read_check(struct catalog *c, json_object *o)
 		return refuse(&c->refusal, "a check with an unknown status");
 	c->v[c->n++] = (struct shown){
 		.id = xstrdup(id),
+		.name = xstrdup(name != NULL ? name : ""),
 		.is = catalog_of_status(st),
 	};
 	return true;
@@ -381,7 +386,7 @@ catalog_is_partial(const struct catalog *c)
 /* ---- what it shows ---- */
 
 static enum catalog_shown
-find(const struct catalog *c, const char *id)
+find(const struct catalog *c, const char *id, const char *name)
 {
 	struct shown key = { 0 };
 	const struct shown *s;
@@ -390,22 +395,21 @@ find(const struct catalog *c, const char *id)
 	memcpy(&key.id, &id, sizeof(id));
 	s = c->n > 0 ? bsearch(&key, c->v, c->n, sizeof(*c->v), by_id) : NULL;
 	if (s != NULL)
-		return s->is;
+		return strcmp(s->name, name) == 0 ? s->is : CATALOG_OTHER;
 	return c->partial ? CATALOG_UNKNOWN : CATALOG_ABSENT;
 }
 
 enum catalog_shown
-catalog_shows(struct catalog *c, const char *id, enum service_status wanted,
-    uint64_t since)
+catalog_shows(struct catalog *c, const struct catalog_check *check)
 {
 	enum catalog_shown is;
 
 	if (!c->known)
 		return CATALOG_UNKNOWN;
-	is = find(c, id);
-	if (c->stamp >= since)
+	is = find(c, check->id, check->name);
+	if (c->stamp >= check->since)
 		return is;
-	if (is == catalog_of_status(wanted))
+	if (is == catalog_of_status(check->status))
 		c->again = true;
 	return CATALOG_UNKNOWN;
 }

@@ -89,18 +89,27 @@ bool catalog_is_partial(const struct catalog *c);
 enum catalog_shown {
 	CATALOG_UNKNOWN, /* no answer that is new enough */
 	CATALOG_ABSENT,
+	CATALOG_OTHER, /* by another name: as it was registered before */
 	CATALOG_PASSING,
 	CATALOG_WARNING,
 	CATALOG_CRITICAL
 };
 
+/* A check as the agent has it. */
+struct catalog_check {
+	const char *id;
+	const char *name; /* definition_check_name() */
+	enum service_status status;
+	uint64_t since; /* the plan's stamp when the agent had it so */
+};
+
 /*
- * Of the check with that ID, by an answer to what was asked after a stamp of
- * the plan. Where an older one shows what is wanted, it may be from before
- * what was written last: it is asked again, and at once.
+ * What is shown of it by an answer to what was asked after that stamp. Where
+ * an older one shows what is wanted, it may be from before what was written
+ * last: it is asked again, and at once.
  */
-enum catalog_shown catalog_shows(struct catalog *c, const char *id,
-    enum service_status wanted, uint64_t since);
+enum catalog_shown catalog_shows(struct catalog *c,
+    const struct catalog_check *check);
 
 static inline enum catalog_shown
 catalog_of_status(enum service_status st)

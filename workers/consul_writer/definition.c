@@ -75,16 +75,19 @@ definition_check_name(const struct service *s, uint64_t deregister_ms,
     char buf[DEFINITION_CHECK_NAME])
 {
 	char ttl[DURATION_TEXT], after[DURATION_TEXT];
+	bool v6 = strchr(s->address, ':') != NULL;
+	int n = snprintf(buf, DEFINITION_CHECK_NAME,
+	    "Kubernetes readiness of %s%s%s:%u", v6 ? "[" : "", s->address,
+	    v6 ? "]" : "", s->port);
 
 	duration_format(s->ttl_ms, ttl);
 	duration_format(deregister_ms, after);
 	if (deregister_ms == 0)
-		snprintf(buf, DEFINITION_CHECK_NAME,
-		    "Kubernetes readiness (TTL %s)", ttl);
+		snprintf(buf + n, DEFINITION_CHECK_NAME - (size_t)n,
+		    " (TTL %s)", ttl);
 	else
-		snprintf(buf, DEFINITION_CHECK_NAME,
-		    "Kubernetes readiness (TTL %s, deregister after %s)", ttl,
-		    after);
+		snprintf(buf + n, DEFINITION_CHECK_NAME - (size_t)n,
+		    " (TTL %s, deregister after %s)", ttl, after);
 }
 
 /* As Go does: an IPv4 address in IPv6 form is one of IPv4. */

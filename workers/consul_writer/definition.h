@@ -35,9 +35,12 @@ void definition_pair(struct fingerprint *sum, const char *key, const char *val);
  */
 const char *definition_tagged(const char *address, const char *given, bool v6);
 
-#define DEFINITION_CHECK_NAME 128
-/* The check's name, which says what the agent does not show: see
- * consul_json.h. */
+#define DEFINITION_CHECK_NAME 192
+/*
+ * The check's name, which says what the agent does not show (see
+ * consul_json.h), and what a list of checks does not: that they belong to
+ * this pod, and not to the one that had its name before.
+ */
 void definition_check_name(const struct service *s, uint64_t deregister_ms,
     char buf[DEFINITION_CHECK_NAME]);
 

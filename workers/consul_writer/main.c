@@ -215,6 +215,7 @@ make_sidecars(struct context *c)
 		.prefix = c->consul.prefix,
 		.namespace = settings_str(s, OPT_CONSUL_NAMESPACE),
 		.timeout_ms = settings_u64(s, OPT_CONSUL_TIMEOUT),
+		.deregister_ms = c->deregister_ms,
 		.calls = *settings_str(s, OPT_BIND_ADDRESS) != '\0',
 		.verify_peer = settings_bool(s, OPT_SIDECAR_VERIFY_PEER),
 		.set_gates =

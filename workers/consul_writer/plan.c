@@ -441,7 +441,7 @@ plan_view(struct plan *p, const char *id)
 	return (struct plan_view){
 		.written = it->written,
 		.since = it->written_since,
-		.status = it->want->status,
+		.want = it->want,
 		.error = item_error(it),
 	};
 }

@@ -144,9 +144,10 @@ struct plan_view {
 	 */
 	bool written;
 	uint64_t since; /* written only: as plan_stamp() was then */
-	enum service_status status; /* as it is wanted */
-	const char *error; /* why not, "": it is on its way; valid until the
-			      next call of the plan */
+	/* NULL: it is not wanted. It and error are valid until the next call
+	 * of the plan. */
+	const struct service *want;
+	const char *error; /* why not, "": it is on its way */
 };
 
 /* Of a service that is not wanted: not written, no error. */

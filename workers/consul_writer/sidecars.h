@@ -26,6 +26,7 @@ struct sidecars_conf {
 	const char *prefix;
 	const char *namespace;
 	uint64_t timeout_ms;
+	uint64_t deregister_ms;
 	uint64_t seed;
 	bool calls; /* there may be sidecars that call */
 	bool verify_peer;

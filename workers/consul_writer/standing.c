@@ -122,7 +122,8 @@ standing_of(const struct pod *pod, struct outlook *o, char text[STANDING_TEXT])
 static bool
 is_out(enum catalog_shown shown)
 {
-	return shown != CATALOG_UNKNOWN && shown != CATALOG_PASSING;
+	return shown == CATALOG_ABSENT || shown == CATALOG_WARNING ||
+	    shown == CATALOG_CRITICAL;
 }
 
 bool
