@@ -273,6 +273,49 @@ manual(void)
 	return text;
 }
 
+static bool
+has_environment(const struct option_def *def, const char *name)
+{
+	for (size_t i = 0; i < 3 && def->env[i] != NULL; i++)
+		if (strcmp(def->env[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* The variables of an item stand before its default: those, and no other. */
+static void
+assert_environment(const struct option_def *def, const char *item)
+{
+	const char *end = strstr(item, "Default"), *at = item;
+	char name[64];
+	size_t found = 0, wanted = 0;
+
+	ck_assert_msg(end != NULL, "%s", def->name);
+	for (; (at = strstr(at, "\n.Ev ")) != NULL && at < end; at++, found++) {
+		ck_assert_int_eq(sscanf(at, "\n.Ev %63s", name), 1);
+		ck_assert_msg(has_environment(def, name), "%s: %s", def->name,
+		    name);
+	}
+	while (wanted < 3 && def->env[wanted] != NULL)
+		wanted++;
+	ck_assert_msg(found == wanted, "%s", def->name);
+}
+
+/* "Default VALUE,", "Default" and ".Cm VALUE ", or words where it is empty. */
+static bool
+has_default(const char *item, const char *value)
+{
+	const char *at = strstr(item, "Default") + strlen("Default");
+
+	if (value[0] == '\0')
+		return at[0] == ':' || strncmp(at, " empty", 6) == 0;
+	at += strspn(at, " \n");
+	if (at[0] == '.')
+		at += strcspn(at, " ") + 1;
+	return strncmp(at, value, strlen(value)) == 0 &&
+	    strchr(" ,.;:\n", at[strlen(value)]) != NULL;
+}
+
 START_TEST(stands_in_the_manual)
 {
 	const struct option_def *def = option_def((enum option)_i);
@@ -284,14 +327,83 @@ START_TEST(stands_in_the_manual)
 	    "%s", def->name);
 	if ((end = strstr(at + 1, "\n.It Cm ")) != NULL)
 		*end = '\0';
-	for (size_t i = 0; i < 3 && def->env[i] != NULL; i++)
-		ck_assert_msg(strstr(at, def->env[i]) != NULL, "%s: %s",
-		    def->name, def->env[i]);
+	assert_environment(def, at);
 	/* Those of paths depend on the build. */
 	if (def->type != OPTION_PATH)
-		ck_assert_msg(strstr(at, def->def) != NULL, "%s: %s", def->name,
+		ck_assert_msg(has_default(at, def->def), "%s: %s", def->name,
 		    def->def);
 	free(text);
+}
+END_TEST
+
+/* The way back: what the manual describes is an option. */
+START_TEST(manual_knows_no_more)
+{
+	char *text = manual(), *at = text, name[64];
+	size_t items = 0;
+
+	for (; (at = strstr(at, "\n.It Cm ")) != NULL; at++, items++) {
+		ck_assert_int_eq(sscanf(at, "\n.It Cm %63s", name), 1);
+		ck_assert_msg(option_by_name(name) != 0, "%s", name);
+	}
+	ck_assert_uint_eq(items, OPT_MAX - OPT_CONFIG);
+	free(text);
+}
+END_TEST
+
+/* What the users of katalog-sync's daemon and of consul-sync rely on. */
+static const struct {
+	const char *env;
+	const char *name;
+	const char *def; /* NULL: differs by how it is started, or from theirs */
+} originals[] = {
+	{ "LOG_LEVEL", "log-level", "info" },
+	{ "BIND_ADDRESS", "bind-address", "" },
+	{ "METRICS_BIND_ADDRESS", "metrics-bind-address", "" },
+	{ "PPROF_BIND_ADDRESS", "pprof-bind-address", "" },
+	{ "MIN_SYNC_INTERVAL", "min-sync-interval", "500ms" },
+	{ "MAX_SYNC_INTERVAL", "max-sync-interval", "5s" },
+	{ "DEFAULT_SYNC_INTERVAL", "default-sync-interval", "1s" },
+	{ "DEFAULT_CHECK_TTL", "default-check-ttl", "10s" },
+	{ "SYNC_TTL_BUFFER_DURATION", "sync-ttl-buffer-duration", "10s" },
+	{ "KUBELET_API", "kubelet-api", "http://localhost:10255/pods" },
+	{ "KUBELET_API_INSECURE_SKIP_VERIFY",
+	    "kubelet-api-insecure-skip-verify", "false" },
+	{ "CONSUL_HTTP_ADDR", "consul-addr", "127.0.0.1:8500" },
+	{ "CONSUL_HTTP_TOKEN_FILE", "consul-token-file", "" },
+	{ "CONSUL_HTTP_SSL", "consul-ssl", "false" },
+	{ "CONSUL_HTTP_SSL_VERIFY", "consul-ssl-verify", "true" },
+	{ "CONSUL_CACERT", "consul-ca", "" },
+	{ "CONSUL_CLIENT_CERT", "consul-client-cert", "" },
+	{ "CONSUL_CLIENT_KEY", "consul-client-key", "" },
+	{ "CONSUL_TLS_SERVER_NAME", "consul-tls-server-name", "" },
+	{ "CONSUL_NAMESPACE", "consul-namespace", "" },
+	{ "CONSUL_ADDR", "consul-addr", NULL },
+	{ "CONSUL_TAG", "consul-tag", "kubernetes" },
+	{ "TARGET_NAMESPACE", "target-namespace", "network" },
+	{ "METRICS_ADDR", "metrics-bind-address", NULL },
+	{ "RESYNC_INTERVAL", "resync-interval", "5m" },
+	{ "ENABLE_HTTPROUTES", "enable-httproutes", "true" },
+	{ "DOMAIN_SUFFIX", "domain-suffix", "" },
+	{ "INTERNAL_GATEWAY", "internal-gateway", "envoy-internal" },
+	{ "EXTERNAL_GATEWAY", "external-gateway", "envoy-external" },
+	{ "GATEWAY_NAMESPACE", "gateway-namespace", NULL },
+	{ "GATEWAY_LISTENER", "gateway-listener", "https" },
+	{ "INTERNAL_TAG", "internal-tag", "internal" },
+	{ "EXTERNAL_TAG", "external-tag", "external" },
+	{ "KUBECONFIG", "kubeconfig", NULL },
+};
+
+START_TEST(names_of_the_originals_are_kept)
+{
+	const struct option_def *def =
+	    option_def(option_by_name(originals[_i].name));
+
+	ck_assert_msg(def != NULL, "%s", originals[_i].name);
+	ck_assert_msg(has_environment(def, originals[_i].env), "%s",
+	    originals[_i].env);
+	if (originals[_i].def != NULL)
+		ck_assert_str_eq(def->def, originals[_i].def);
 }
 END_TEST
 
@@ -317,6 +429,9 @@ main(void)
 	tcase_add_exit_test(t, no_option_is_fatal, 1);
 	tcase_add_loop_test(t, each_url_has_its_schemes, 0, COUNT(urls));
 	tcase_add_loop_test(t, stands_in_the_manual, OPT_CONFIG, OPT_MAX);
+	tcase_add_test(t, manual_knows_no_more);
+	tcase_add_loop_test(t, names_of_the_originals_are_kept, 0,
+	    COUNT(originals));
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
