@@ -85,7 +85,7 @@ static const struct {
 	bool needs_catalog;
 } gates[] = {
 	{ { FINE, .sidecar = "" }, SHOWN(PASSING), "Synced", "all services",
-	    true },
+	    false },
 	{ { FINE, .sidecar = "" }, SHOWN(CRITICAL), "NotInCatalog",
 	    "katalog-sync_web_shop_web-1 is not in", true },
 	{ { FINE, .sidecar = "" }, SHOWN(UNKNOWN), "NotInCatalog", "", true },
@@ -93,7 +93,7 @@ static const struct {
 	/* As its owner fixed it. */
 	{ { FINE, .sidecar = "" },
 	    { true, "", SERVICE_WARNING, CATALOG_WARNING }, "Synced", "",
-	    true },
+	    false },
 	{ { FINE, .sidecar = "" },
 	    { true, "", SERVICE_WARNING, CATALOG_PASSING }, "NotInCatalog", "",
 	    true },
@@ -104,7 +104,7 @@ static const struct {
 	{ { FINE, .sidecar = "sync" }, SHOWN(PASSING), "WaitingForSidecar",
 	    "container sync, has not registered", false },
 	{ { FINE, .sidecar = "sync", .sidecar_ready = true }, SHOWN(PASSING),
-	    "Synced", "", true },
+	    "Synced", "", false },
 	{ { IN_POD, .ours = true, .services = 1, .gated = true, .sidecar = "" },
 	    SHOWN(PASSING), "PodNotReady", "containers", false },
 	{ { IN_POD, .ours = true, .waits = true, .gated = true, .sidecar = "" },

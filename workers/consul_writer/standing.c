@@ -105,10 +105,15 @@ static bool (*const steps[STANDINGS])(const struct pod *pod, struct outlook *o,
 	[STANDING_CATALOG] = not_in_catalog,
 };
 
-/* The catalog is asked while the agent is written to: it is the slower one. */
+/*
+ * The catalog is asked while the agent is written to: it is the slower one.
+ * Once it has shown all, nobody needs it for that pod.
+ */
 enum standing
 standing_of(const struct pod *pod, struct outlook *o, char text[STANDING_TEXT])
 {
+	bool needed = o->needs_catalog;
+
 	for (int st = STANDING_NO_SERVICES; st < STANDINGS; st++) {
 		if (st == STANDING_AGENT)
 			o->needs_catalog = true;
@@ -116,6 +121,7 @@ standing_of(const struct pod *pod, struct outlook *o, char text[STANDING_TEXT])
 			return (enum standing)st;
 	}
 	text[0] = '\0';
+	o->needs_catalog = needed;
 	return STANDING_SYNCED;
 }
 
@@ -135,10 +141,10 @@ standing_is_out(const struct pod *pod, struct outlook *o)
 	TAILQ_FOREACH(s, &pod->services, link) {
 		struct service_view v = view(o, s);
 
-		o->needs_catalog = true;
 		if (!v.written || v.status == SERVICE_PASSING ||
 		    !is_out(v.shown))
 			out = false;
 	}
+	o->needs_catalog |= !out;
 	return out;
 }
