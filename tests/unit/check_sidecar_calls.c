@@ -403,6 +403,7 @@ END_TEST
 /* What becomes of the pod while a call waits. */
 enum meanwhile {
 	GONE,
+	MISSED, /* in a list that is not confirmed */
 	REPLACED,
 	ENDING,
 	NO_ANNOTATION,
@@ -427,6 +428,9 @@ static const struct {
 	{ CALL_REGISTER, OTHER_ADDRESS, WAITS },
 	{ CALL_REGISTER, OPPOSITE, CALL_ABORTED },
 	{ CALL_DEREGISTER, GONE, CALL_NOT_FOUND },
+	/* Its services are still there, and passing. */
+	{ CALL_DEREGISTER, MISSED, CALL_UNAVAILABLE },
+	{ CALL_REGISTER, MISSED, CALL_NOT_FOUND },
 	{ CALL_DEREGISTER, REPLACED, CALL_ABORTED },
 	{ CALL_DEREGISTER, ENDING, WAITS },
 	{ CALL_DEREGISTER, OPPOSITE, CALL_ABORTED },
@@ -450,6 +454,9 @@ change(enum meanwhile what, enum call_op op)
 	ck_assert(put_pod(p, &item));
 	if (what == GONE)
 		del_pod(p, "shop", "web-1");
+	if (what == MISSED)
+		miss_pod(p, "shop", "web-1");
+	pods_confirm(p, what != MISSED);
 	if (what == OPPOSITE)
 		call(2, op == CALL_REGISTER ? CALL_DEREGISTER : CALL_REGISTER);
 }

@@ -96,6 +96,7 @@ enum event {
 	LIST_OTHER, /* under another uid */
 	LIST_OTHER_READY,
 	GONE,
+	MISSED, /* by a snapshot */
 	SAYS_REGISTERED, /* REMEMBER */
 	SAYS_DEREGISTERED,
 	SAYS_WAITING,
@@ -151,6 +152,9 @@ happen(enum event e)
 		break;
 	case GONE:
 		del_pod(p, "shop", "web-1");
+		break;
+	case MISSED:
+		miss_pod(p, "shop", "web-1");
 		break;
 	case SAYS_REGISTERED:
 		says(POD_SIDECAR_REGISTERED, UID_1);
@@ -214,6 +218,11 @@ static const struct {
 	{ { LIST, SAYS_OTHER }, W },
 	{ { LIST, SAYS_OTHER, LIST_OTHER }, R },
 	{ { LIST, REGISTER, GONE, LIST }, W },
+	/* It may come back, if the list was not whole. */
+	{ { LIST, REGISTER, MISSED, LIST }, R },
+	{ { LIST_READY, DEREGISTER, MISSED, LIST_READY }, D },
+	{ { LIST, REGISTER, MISSED, LIST_OTHER }, W },
+	{ { LIST, REGISTER, MISSED, FORGET, LIST }, W },
 	/* The annotation comes and goes. */
 	{ { LIST, REGISTER, LIST_NONE }, N },
 	{ { LIST_NONE, LIST }, W },
@@ -390,7 +399,7 @@ START_TEST(nonsense_is_refused)
 	ck_assert(!pods_remember(p, "x", 1, "y", 1));
 	ck_assert_uint_eq(nwanted, 0);
 	/* Not there: nothing to do. */
-	pods_del(p, "x", 1);
+	pods_del(p, "x", 1, true);
 	del_pod(p, "shop", "web-1");
 }
 END_TEST

@@ -72,11 +72,19 @@ del_pod(struct pods *p, const char *namespace, const char *name)
 {
 	char key[LIMIT_SET_KEY];
 
-	pods_del(p, key, pod_key(namespace, name, key));
+	pods_del(p, key, pod_key(namespace, name, key), true);
+}
+
+void
+miss_pod(struct pods *p, const char *namespace, const char *name)
+{
+	char key[LIMIT_SET_KEY];
+
+	pods_del(p, key, pod_key(namespace, name, key), false);
 }
 
 void
 del_service(struct pods *p, const char *id)
 {
-	pods_del(p, id, strlen(id));
+	pods_del(p, id, strlen(id), true);
 }

@@ -16,6 +16,8 @@ struct service a_service(const char *name);
 bool put_pod(struct pods *p, const struct pod_item *item);
 bool put_service(struct pods *p, const struct service *s);
 void del_pod(struct pods *p, const char *namespace, const char *name);
+/* By a snapshot that lacks it. */
+void miss_pod(struct pods *p, const char *namespace, const char *name);
 void del_service(struct pods *p, const char *id);
 
 #endif

@@ -195,17 +195,25 @@ check_names(const struct call *call, struct verdict *v)
 	return true;
 }
 
+/* Who takes its pod out believes it gone by that: it may not be so. */
 static struct pod *
-find_pod(const struct calls *c, const char *namespace, const char *name,
-    struct verdict *v)
+find_pod(const struct calls *c, enum call_op op, const char *namespace,
+    const char *name, struct verdict *v)
 {
 	struct pod *pod = pods_find(c->conf.pods, namespace, name);
 
-	if (pod == NULL)
+	if (pod != NULL)
+		return pod;
+	if (op == CALL_DEREGISTER && !pods_are_confirmed(c->conf.pods))
+		refuse_call(v, CALL_UNAVAILABLE,
+		    POD "the kubelet of this node does not list it, which a "
+			"second read is to confirm; try again",
+		    namespace, name);
+	else
 		refuse_call(v, CALL_NOT_FOUND,
 		    POD "the kubelet of this node does not list it", namespace,
 		    name);
-	return pod;
+	return NULL;
 }
 
 /* NULL: it is refused. */
@@ -219,8 +227,10 @@ admit(const struct calls *c, const struct call *call, struct verdict *v)
 		    "there is no list of pods yet; try again");
 		return NULL;
 	}
-	if (!check_names(call, v) ||
-	    (pod = find_pod(c, call->namespace, call->pod, v)) == NULL)
+	if (!check_names(call, v))
+		return NULL;
+	pod = find_pod(c, call->op, call->namespace, call->pod, v);
+	if (pod == NULL)
 		return NULL;
 	if (c->conf.verify_peer && !check_peer(pod, call, v))
 		return NULL;
@@ -314,7 +324,7 @@ calls_begin(struct calls *c, const struct call *call)
 static struct pod *
 still_there(const struct calls *c, const struct waiting *w, struct verdict *v)
 {
-	struct pod *pod = find_pod(c, w->namespace, w->pod, v);
+	struct pod *pod = find_pod(c, w->op, w->namespace, w->pod, v);
 
 	if (pod == NULL)
 		return NULL;

@@ -90,7 +90,7 @@ on_synced(bool new_epoch, void *arg)
 		print_desired(c);
 		return;
 	}
-	sidecars_synced(c->sidecars);
+	sidecars_synced(c->sidecars, new_epoch);
 	writer_synced(c->writer, new_epoch);
 }
 
@@ -100,7 +100,7 @@ on_fresh(uint64_t read_at, bool confirmed, void *arg)
 	struct context *c = arg;
 
 	writer_fresh(c->writer, read_at, confirmed);
-	sidecars_fresh(c->sidecars);
+	sidecars_fresh(c->sidecars, confirmed);
 }
 
 static const struct replica_ops desired_ops = {

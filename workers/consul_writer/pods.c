@@ -27,6 +27,7 @@ struct pods {
 	TAILQ_HEAD(, pod) watched;
 	size_t nmemories;
 	bool complete;
+	bool confirmed;
 };
 
 static int
@@ -291,6 +292,25 @@ pods_forget(struct pods *p)
 		memory_free(p, m);
 }
 
+static void
+memorize_pod(struct pods *p, const struct pod *pod)
+{
+	const struct pod_report r = {
+		.namespace = pod->item->namespace,
+		.name = pod->item->name,
+		.uid = pod->item->uid,
+		.sidecar = pod->sidecar,
+		.text = "",
+	};
+	char key[LIMIT_SET_KEY];
+	size_t key_len = pod_key(r.namespace, r.name, key);
+	uint8_t buf[1024];
+	size_t len = pod_report_encode(&r, buf, sizeof(buf));
+
+	if (is_memorable(&r))
+		memorize(p, pod_report_decode(key, key_len, buf, len));
+}
+
 /* ---- pods ---- */
 
 static bool
@@ -408,24 +428,27 @@ pods_put(struct pods *p, const void *key, size_t key_len, const void *val,
 }
 
 static void
-del_item(struct pods *p, const void *key, size_t key_len)
+del_item(struct pods *p, const void *key, size_t key_len, bool named)
 {
 	char namespace[LIMIT_K8S_NAMESPACE + 1], name[LIMIT_K8S_NAME + 1];
 	struct pod *pod;
 
 	if (!pod_key_split(key, key_len, namespace, name))
 		return;
-	if ((pod = pods_find(p, namespace, name)) != NULL)
-		pod_free(p, pod);
+	if ((pod = pods_find(p, namespace, name)) == NULL)
+		return;
+	if (!named)
+		memorize_pod(p, pod);
+	pod_free(p, pod);
 }
 
 void
-pods_del(struct pods *p, const void *key, size_t key_len)
+pods_del(struct pods *p, const void *key, size_t key_len, bool named)
 {
 	char *id;
 
 	if (pod_key_is(key, key_len)) {
-		del_item(p, key, key_len);
+		del_item(p, key, key_len, named);
 		return;
 	}
 	id = xstrndup(key, key_len);
@@ -443,6 +466,18 @@ bool
 pods_are_complete(const struct pods *p)
 {
 	return p->complete;
+}
+
+void
+pods_confirm(struct pods *p, bool confirmed)
+{
+	p->confirmed = confirmed;
+}
+
+bool
+pods_are_confirmed(const struct pods *p)
+{
+	return p->confirmed;
 }
 
 struct pod *

@@ -65,10 +65,17 @@ void pods_free(struct pods *p); /* NULL is fine */
  */
 bool pods_put(struct pods *p, const void *key, size_t key_len, const void *val,
     size_t len);
-void pods_del(struct pods *p, const void *key, size_t key_len);
-/* A snapshot was applied: what is not there is not on this node. */
+/*
+ * named: by a DEL of its own, not by a snapshot that lacks it. Of a pod that
+ * only a snapshot lacks, which may come back, its sidecar is remembered.
+ */
+void pods_del(struct pods *p, const void *key, size_t key_len, bool named);
+/* A snapshot was applied. */
 void pods_complete(struct pods *p);
 bool pods_are_complete(const struct pods *p);
+/* Whether what the list lacks is really gone; false until it is said. */
+void pods_confirm(struct pods *p, bool confirmed);
+bool pods_are_confirmed(const struct pods *p);
 
 /*
  * What an earlier process told of a pod, also of one that is not there yet.
@@ -76,7 +83,7 @@ bool pods_are_complete(const struct pods *p);
  */
 bool pods_remember(struct pods *p, const void *key, size_t key_len,
     const void *val, size_t len);
-/* All was told, and the list is complete: the rest is of pods that went. */
+/* All was told, and the list is confirmed: the rest is of pods that went. */
 void pods_forget(struct pods *p);
 
 /* NULL if there is none. */

@@ -214,6 +214,8 @@ on_catalog(const struct http_response *r, void *arg)
 	};
 
 	s->request = NULL;
+	if (r->error != NULL)
+		writer_lost(s->conf.writer);
 	metric_add(s->conf.metrics, M_CONSUL_BYTES, r->bytes);
 	say_answer(s, catalog_answered(s->catalog, &a, clock_ms()));
 	s->changed = true;
@@ -311,7 +313,7 @@ sidecars_del(struct sidecars *s, const void *key, size_t key_len, bool named)
 
 	s->whole = false;
 	s->changed = true;
-	pods_del(s->pods, key, key_len);
+	pods_del(s->pods, key, key_len, named);
 	if (pod_key_is(key, key_len) || s->conf.client == NULL)
 		return;
 	id = xstrndup(key, key_len);
@@ -319,19 +321,29 @@ sidecars_del(struct sidecars *s, const void *key, size_t key_len, bool named)
 	free(id);
 }
 
+/* What pods went, none of which comes back. */
+static void
+forget(struct sidecars *s)
+{
+	if (s->ready && pods_are_confirmed(s->pods))
+		pods_forget(s->pods);
+}
+
 void
-sidecars_synced(struct sidecars *s)
+sidecars_synced(struct sidecars *s, bool new_epoch)
 {
 	pods_complete(s->pods);
-	if (s->ready)
-		pods_forget(s->pods);
+	if (new_epoch)
+		pods_confirm(s->pods, false);
 }
 
 /* They may have waited for pods that were too old. */
 void
-sidecars_fresh(struct sidecars *s)
+sidecars_fresh(struct sidecars *s, bool confirmed)
 {
 	s->whole = true;
+	pods_confirm(s->pods, confirmed);
+	forget(s);
 	if (s->changed || s->open)
 		kick(s);
 }
@@ -345,8 +357,7 @@ become_ready(struct sidecars *s)
 		return;
 	s->ready = true;
 	evtimer_del(s->remember_timer);
-	if (pods_are_complete(s->pods))
-		pods_forget(s->pods);
+	forget(s);
 	s->conf.ready(s->conf.arg);
 	kick(s);
 }

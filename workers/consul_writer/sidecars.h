@@ -48,8 +48,8 @@ void sidecars_free(struct sidecars *s);
 bool sidecars_put(struct sidecars *s, const struct set_entry *e);
 void sidecars_del(struct sidecars *s, const void *key, size_t key_len,
     bool named);
-void sidecars_synced(struct sidecars *s);
-void sidecars_fresh(struct sidecars *s);
+void sidecars_synced(struct sidecars *s, bool new_epoch);
+void sidecars_fresh(struct sidecars *s, bool confirmed);
 
 /* START: ready() follows. */
 void sidecars_start(struct sidecars *s);
