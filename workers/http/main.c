@@ -105,8 +105,7 @@ on_message(struct worker *w, enum role peer, const struct msg *m)
 static void
 on_consul_writer(struct http *h, struct channel *ch)
 {
-	if (ch != NULL &&
-	    *settings_str(h->w->settings, OPT_BIND_ADDRESS) != '\0')
+	if (ch != NULL)
 		remember(ch, h->model.services);
 	rpc_link(h->rpc, ch);
 }
