@@ -239,6 +239,14 @@ writer_find_node(struct writer *w)
 }
 
 void
+writer_lost(struct writer *w)
+{
+	agent_lost(&w->agent, clock_ms());
+	find_moved(w);
+	kick(w);
+}
+
+void
 writer_start(struct writer *w)
 {
 	w->started = true;

@@ -65,6 +65,12 @@ const char *writer_node(const struct writer *w);
 /* Somebody wants to know: it is read again if that may tell. */
 void writer_find_node(struct writer *w);
 
+/*
+ * Another request got no answer: the agent may have started anew, with nothing.
+ * It is read before any of its services counts as written.
+ */
+void writer_lost(struct writer *w);
+
 /* From now on requests go out. */
 void writer_start(struct writer *w);
 /* A new token or certificate: what failed may work now. */
