@@ -23,18 +23,19 @@ READ_ONLY = 'service_prefix "" { policy = "read" }'
 # Tokens.
 
 
+def closed(master):
+    return {
+        "enabled": True,
+        "default_policy": "deny",
+        "tokens": {"initial_management": master, "agent": master},
+    }
+
+
 @pytest.fixture(scope="module")
 def acl_consul(tmp_path_factory):
     master = str(uuid.uuid4())
-    config = {
-        "acl": {
-            "enabled": True,
-            "default_policy": "deny",
-            "tokens": {"initial_management": master, "agent": master},
-        }
-    }
     folder = tmp_path_factory.mktemp("acl")
-    with Consul(folder, config, token=master) as consul:
+    with Consul(folder, {"acl": closed(master)}, token=master) as consul:
         # The ACL system comes up a moment after the leader.
         await_for(lambda: consul.get("/v1/acl/tokens"))
         yield consul
@@ -272,6 +273,36 @@ def test_client_certificate_missing(
     daemon = start(kubelet, url, wait=False, consul_ca=authority.ca)
     daemon.await_log("(?i)certificate|TLS|SSL")
     assert agent.statuses() == {}
+
+
+def test_tls_and_acl(authority, start, kubelet, tmp_path):
+    """Both at once, as in production."""
+    server, client = authority.issue("server"), authority.issue("client")
+    https = {
+        "ca_file": str(authority.ca),
+        "cert_file": str(server.cert),
+        "key_file": str(server.key),
+        "verify_incoming": True,
+    }
+    port, master = free_port(), str(uuid.uuid4())
+    config = {
+        "ports": {"https": port},
+        "tls": {"https": https},
+        "acl": closed(master),
+    }
+    kubelet.put(P.web_pod())
+    with Consul(tmp_path, config, token=master) as agent:
+        await_for(lambda: agent.get("/v1/acl/tokens"))
+        daemon = start(
+            kubelet,
+            f"https://127.0.0.1:{port}",
+            consul_ca=authority.ca,
+            consul_client_cert=client.cert,
+            consul_client_key=client.key,
+            env={"CONSUL_HTTP_TOKEN": agent.make_token(POLICY)},
+        )
+        await_for(lambda: agent.statuses() == {WEB: "passing"})
+        daemon.stop()
 
 
 # Unix sockets.

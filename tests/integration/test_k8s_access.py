@@ -2,8 +2,10 @@
 
 import base64
 import json
+import urllib.request
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from harness import pods as P
 from harness.catalog import TAG, Instance, instances
@@ -32,17 +34,12 @@ def without(wanted, verb, resource):
     ]
 
 
+# Each verb of the role; for delete see below.
 MISSING = [
-    ("list", "services"),
-    ("watch", "services"),
-    ("create", "services"),
-    ("patch", "endpointslices"),
-    ("list", "endpointslices"),
-    ("create", "httproutes"),
-    ("watch", "httproutes"),
-    ("get", "leases"),
-    ("create", "leases"),
-]
+    (verb, resource)
+    for resource in ("services", "endpointslices", "httproutes")
+    for verb in ("list", "watch", "create", "patch")
+] + [(verb, "leases") for verb in ("get", "create", "update")]
 
 
 @pytest.mark.parametrize("verb, resource", MISSING)
@@ -55,21 +52,42 @@ def test_missing_verb_is_named(verb, resource, sync, space, catalog, consul):
         consul, space, domain_suffix=DOMAIN, leader_elect="yes", wait=False
     )
     daemon.await_log(rf"\b{verb}\b.*\b{resource}\b", 10)
-    assert not daemon.is_ready
+    # Its first Lease it has by create: it is in step, and then can't renew it.
+    assert verb == "update" or not daemon.is_ready
     space.cluster.patch("roles", space.name, ROLE, {"rules": wanted})
     daemon.await_ready(40)
     assert space.has(WEB)
 
 
-def test_missing_delete_is_named(sync, space, catalog, consul):
+def test_no_verb_is_forgotten(space):
+    given = {
+        (verb, resource)
+        for rule in rules(space)
+        for verb in rule["verbs"]
+        for resource in rule["resources"]
+    }
+    deletes = {pair for pair in given if pair[0] == "delete"}
+    assert given - deletes == set(MISSING)
+    assert {resource for _, resource in deletes} == set(DELETED)
+
+
+DELETED = {
+    "services": {},
+    "endpointslices": {},
+    "httproutes": {"domain_suffix": DOMAIN},
+}
+
+
+@pytest.mark.parametrize("resource", DELETED)
+def test_missing_delete_is_named(resource, sync, space, catalog, consul):
     """Nothing else fails for it."""
-    items = instances("web", 1) + instances("api", 1, base=5)
+    items = [WEB, *instances("api", 1, base=5)]
     catalog.put(*items)
-    some = {"rules": without(rules(space), "delete", "services")}
+    some = {"rules": without(rules(space), "delete", resource)}
     space.cluster.patch("roles", space.name, ROLE, some)
-    daemon = sync(consul, space)
+    daemon = sync(consul, space, **DELETED[resource])
     catalog.remove(items[0])
-    daemon.await_log(r"\bdelete\b.*\bservices\b")
+    daemon.await_log(rf"\bdelete\b.*\b{resource}\b")
     changed = catalog.set_status(items[1], "critical")
     await_for(lambda: not any(e.ready for e in space.endpoints("api")))
     assert changed.service == "api"
@@ -112,13 +130,17 @@ def b64(path):
     return base64.b64encode(path.read_bytes()).decode()
 
 
-def kubeconfig(space, user):
-    """A file with the cluster's CA as data."""
+def ca_as_data(space):
+    return {"certificate-authority-data": b64(space.cluster.ca)}
+
+
+def ca_as_file(space):
+    return {"certificate-authority": str(space.cluster.ca)}
+
+
+def kubeconfig(space, user, ca=ca_as_data):
     path = space.folder / "kubeconfig"
-    cluster = {
-        "server": space.cluster.url,
-        "certificate-authority-data": b64(space.cluster.ca),
-    }
+    cluster = {"server": space.cluster.url, **ca(space)}
     context = {"cluster": "c", "user": "u"}
     path.write_text(
         json.dumps(
@@ -186,10 +208,13 @@ USERS = {
 NO_ACCESS = dict.fromkeys(("k8s_api", "k8s_ca", "k8s_token_file"))
 
 
-@pytest.mark.parametrize("user", USERS)
-def test_kubeconfig(user, sync, space, catalog, consul):
+@pytest.mark.parametrize(
+    "user, ca",
+    [(user, ca_as_data) for user in USERS] + [("token_user", ca_as_file)],
+)
+def test_kubeconfig(user, ca, sync, space, catalog, consul):
     catalog.put(WEB)
-    path = kubeconfig(space, USERS[user](space))
+    path = kubeconfig(space, USERS[user](space), ca)
     sync(consul, space, kubeconfig=path, **NO_ACCESS)
     assert space.has(WEB)
     # Outside of a cluster there is no Lease unless it is asked for.
@@ -207,7 +232,7 @@ def test_as_consul_sync(sync, space, catalog, consul, tmp_path):
     """By its name and its environment alone."""
     program = tmp_path / "consul-sync"
     program.symlink_to(BUILD / "katalogd")
-    catalog.put(WEB.with_(tags=("mine", "in")))
+    catalog.put(WEB.with_(tags=("mine", "in", "out")))
     port = free_port()
     sync(
         consul,
@@ -220,8 +245,11 @@ def test_as_consul_sync(sync, space, catalog, consul, tmp_path):
             "METRICS_ADDR": f"127.0.0.1:{port}",
             "RESYNC_INTERVAL": "1m",
             "DOMAIN_SUFFIX": DOMAIN,
+            "ENABLE_HTTPROUTES": "true",
             "INTERNAL_TAG": "in",
             "INTERNAL_GATEWAY": "inner",
+            "EXTERNAL_TAG": "out",
+            "EXTERNAL_GATEWAY": "outer",
             "GATEWAY_NAMESPACE": "gateways",
             "GATEWAY_LISTENER": "plain",
             "KUBECONFIG": str(kubeconfig(space, token_user(space))),
@@ -233,8 +261,12 @@ def test_as_consul_sync(sync, space, catalog, consul, tmp_path):
         **NO_ACCESS,
     )
     assert space.has(WEB)
+    assert set(space.routes()) == {"web-inner", "web-outer"}
     (parent,) = space.get("httproutes", "web-inner")["spec"]["parentRefs"]
     assert parent["namespace"] == "gateways"
+    assert parent["sectionName"] == "plain"
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/version") as answer:
+        assert json.load(answer)["version"]
 
 
 def test_both_directions_in_one(start, space, kubelet, catalog, consul):
@@ -268,6 +300,19 @@ def test_status_lists_every_object(sync, space, catalog, consul):
         assert item["error"] == ""
 
 
+# The parser takes _total off the name of a counter, and of no other.
+CONSUL_SYNC = {
+    "consul_sync_services_total": "gauge",
+    "consul_sync_endpoints_total": "gauge",
+    "consul_sync_httproutes_total": "gauge",
+    "consul_sync_reconcile": "counter",
+    "consul_sync_consul_errors": "counter",
+    "consul_sync_kubernetes_errors": "counter",
+    "katalogd_consul_reader_request_seconds": "histogram",
+    "katalogd_k8s_request_seconds": "histogram",
+}
+
+
 def test_metrics_of_both_sides(sync, space, catalog, consul):
     items = [WEB, *instances("api", 2, base=10)]
     catalog.put(*items, instances("api", 1, base=90)[0].with_(number=7))
@@ -282,6 +327,11 @@ def test_metrics_of_both_sides(sync, space, catalog, consul):
     }
     for name, value in figures.items():
         await_for(lambda n=name, v=value: daemon.metric(n) == v, what=name)
+    kinds = {
+        f.name: f.type
+        for f in text_string_to_metric_families(daemon.get("/metrics")[1])
+    }
+    assert {name: kinds[name] for name in CONSUL_SYNC} == CONSUL_SYNC
     ok = daemon.metric("consul_sync_reconcile_total", status="success")
     assert ok >= 1
     assert daemon.metric("consul_sync_reconcile_total", status="error") == 0

@@ -4,12 +4,14 @@ import json
 import os
 import signal
 
+import grpc
 import pytest
 
 from harness import pods as P
 from harness.daemon import BUILD, PROGRAM, Katalogd, run
 from harness.durations import seconds
-from harness.waiting import await_for
+from harness.grpc_peer import SidecarClient, ends
+from harness.waiting import await_for, free_port
 
 WEB = P.service_id(P.web_pod())
 FILE_API = f"--kubelet-api=file://{P.DATA}"
@@ -276,13 +278,15 @@ def test_dry_run_that_fails(content, config, tmp_path):
 
 
 def test_katalog_sync_daemon(tmp_path, kubelet, consul):
-    """Its flags, its environment, its name; the sidecar's RPC comes later."""
+    """Its flags, its environment, its name, and its sidecars."""
     program = tmp_path / "katalog-sync-daemon"
     os.symlink(PROGRAM, program)
-    kubelet.put(P.web_pod())
+    pod = P.sidecar_pod()
+    kubelet.put(pod)
+    address = f"127.0.0.1:{free_port()}"
     env = {
         "LOG_LEVEL": "trace",
-        "BIND_ADDRESS": ":8501",
+        "BIND_ADDRESS": address,
         "METRICS_BIND_ADDRESS": "127.0.0.1:0",
         "KUBELET_API": kubelet.url,
         "CONSUL_HTTP_ADDR": consul.address,
@@ -297,6 +301,9 @@ def test_katalog_sync_daemon(tmp_path, kubelet, consul):
         default_check_ttl="10s",
     ) as daemon:
         daemon.await_ready()
-        await_for(lambda: consul.statuses() == {WEB: "passing"})
+        await_for(lambda: consul.statuses() == {WEB: "critical"})
+        with SidecarClient(address) as client:
+            call = client.register(*P.key_of(pod), P.SIDECAR)
+            assert ends(call) is grpc.StatusCode.OK
+        assert consul.statuses() == {WEB: "passing"}
         daemon.await_log("pprof-bind-address")
-        daemon.await_log("bind-address")

@@ -2,7 +2,9 @@
 
 import os
 import random
+import re
 import signal
+import socket
 import threading
 import time
 
@@ -164,6 +166,48 @@ def test_hangup_moves_to_another_kubelet(start, consul, tmp_path):
         daemon.reload()
         await_for(lambda: consul.status(WEB) == "critical")
         daemon.stop()
+
+
+# The service manager.
+
+
+@pytest.fixture
+def manager(tmp_path):
+    """What listens where NOTIFY_SOCKET says."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(5)
+        yield listening
+
+
+def await_state(manager, pattern):
+    """Passes over others, as many as there may be."""
+    for _ in range(200):
+        said = manager.recv(4096).decode()
+        if re.search(pattern, said, re.MULTILINE):
+            return said
+    raise AssertionError(f"never said: {pattern}")
+
+
+def test_service_manager_is_told(manager, start, kubelet, consul):
+    kubelet.put(P.web_pod())
+    env = {
+        "NOTIFY_SOCKET": manager.getsockname(),
+        "WATCHDOG_USEC": "400000",
+    }
+    daemon = start(kubelet, consul, env=env)
+    await_state(manager, "^READY=1$")
+    await_state(manager, "^STATUS=.")
+    times = []
+    for _ in range(3):
+        await_state(manager, "^WATCHDOG=1$")
+        times.append(time.monotonic())
+    assert times[-1] - times[0] < 0.8 * SLOWNESS
+    daemon.reload()
+    await_state(manager, "^RELOADING=1$")
+    await_state(manager, "^READY=1$")
+    daemon.stop()
+    await_state(manager, "^STOPPING=1$")
 
 
 # Deaths of workers.
