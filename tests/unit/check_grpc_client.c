@@ -273,7 +273,7 @@ START_TEST(cancels_at_any_time)
 	for (int turns = 0; turns < 30; turns++) {
 		call("/test/Echo", PATIENCE_MS);
 		for (int i = 0; i < turns; i++)
-			event_base_loop(base, EVLOOP_NONBLOCK);
+			event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 		grpc_client_cancel(client);
 		done = got.done;
 		run_ready();
@@ -342,7 +342,7 @@ START_TEST(may_be_freed_at_any_time)
 	for (int turns = 0; turns < 30; turns++) {
 		call("/test/Wait", 0);
 		for (int i = 0; i < turns; i++)
-			event_base_loop(base, EVLOOP_NONBLOCK);
+			event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 		grpc_client_free(client);
 		client = client_of("127.0.0.1");
 	}
