@@ -1138,6 +1138,46 @@ START_TEST(not_written_while_another_write_is_under_way)
 }
 END_TEST
 
+/* By a write that began after it was asked for. */
+START_TEST(confirmed_when_asked)
+{
+	struct plan_item *it;
+	uint64_t stamp;
+
+	want("a", SERVICE_PASSING, 1);
+	plan_synced(p, true, now);
+	fresh(true);
+	plan_confirm(p, "a", now);
+	read_a(ACTUAL_PASSING, 1);
+	ck_assert_uint_eq(plan_view(p, "a").confirmed, 0);
+	moves = 0;
+	stamp = plan_stamp(p);
+	now++;
+	plan_confirm(p, "a", now);
+	it = next_is(PLAN_REFRESH, "a");
+	ck_assert_uint_eq(moves, 0);
+	ck_assert_uint_le(plan_view(p, "a").confirmed, stamp);
+	/* That one began too early. */
+	stamp = plan_stamp(p);
+	plan_confirm(p, "a", now);
+	done(it);
+	ck_assert_uint_eq(moves, 1);
+	ck_assert_uint_le(plan_view(p, "a").confirmed, stamp);
+	plan_confirm(p, "a", now);
+	done(next_is(PLAN_REFRESH, "a"));
+	ck_assert_uint_eq(moves, 2);
+	ck_assert_uint_gt(plan_view(p, "a").confirmed, stamp);
+	nothing();
+	/* An agent that does not know it any more. */
+	plan_confirm(p, "a", now);
+	plan_done(p, next_is(PLAN_REFRESH, "a"), PLAN_GONE, "gone", now);
+	ck_assert(!written("a"));
+	plan_confirm(p, "a", now);
+	plan_confirm(p, "unknown", now);
+	nothing();
+}
+END_TEST
+
 /* What was read before, or what differs besides the status. */
 START_TEST(not_written_with_another_definition)
 {
@@ -1176,6 +1216,7 @@ add_views(Suite *s)
 	tcase_add_test(t, written_when_the_agent_has_it);
 	tcase_add_test(t, written_while_it_is_refreshed);
 	tcase_add_test(t, not_written_while_another_write_is_under_way);
+	tcase_add_test(t, confirmed_when_asked);
 	tcase_add_test(t, not_written_with_another_definition);
 	tcase_add_test(t, never_written_over_others);
 	suite_add_tcase(s, t);

@@ -9,6 +9,9 @@
 
 static struct pods *p;
 static struct service_view at;
+/* It was, or how often that was asked for. */
+static bool confirmed;
+static size_t confirms;
 static bool needed_catalog;
 
 static void
@@ -28,9 +31,20 @@ on_unwatched(const struct pod *pod, void *arg)
 static struct service_view
 on_view(const char *id, void *arg)
 {
+	struct service_view v = at;
+
 	(void)id;
 	(void)arg;
-	return at;
+	v.confirmed = confirmed;
+	return v;
+}
+
+static void
+on_confirm(const char *id, void *arg)
+{
+	(void)id;
+	(void)arg;
+	confirms++;
 }
 
 static void
@@ -43,6 +57,8 @@ setup(void)
 	};
 
 	p = pods_new(&conf);
+	confirmed = true;
+	confirms = 0;
 	at = (struct service_view){ .error = "" };
 }
 
@@ -56,7 +72,7 @@ teardown(void)
 static const struct telling *
 tell(const struct pod_item *item, bool gates)
 {
-	struct outlook o = { .view = on_view };
+	struct outlook o = { .view = on_view, .confirm = on_confirm };
 	struct service s = a_service("web");
 	/* Its texts point into it. */
 	static struct telling t;
@@ -74,7 +90,7 @@ tell(const struct pod_item *item, bool gates)
 #define FINE   IN_POD, .ours = true, .ready = true, .services = 1, .gated = true
 #define SHOWN(is) \
 	{ \
-		true, "", SERVICE_PASSING, CATALOG_##is \
+		true, "", SERVICE_PASSING, CATALOG_##is, true \
 	}
 
 static const struct {
@@ -92,15 +108,16 @@ static const struct {
 	{ { FINE, .sidecar = "" }, SHOWN(ABSENT), "NotInCatalog", "", true },
 	/* As its owner fixed it. */
 	{ { FINE, .sidecar = "" },
-	    { true, "", SERVICE_WARNING, CATALOG_WARNING }, "Synced", "",
+	    { true, "", SERVICE_WARNING, CATALOG_WARNING, true }, "Synced", "",
 	    false },
 	{ { FINE, .sidecar = "" },
-	    { true, "", SERVICE_WARNING, CATALOG_PASSING }, "NotInCatalog", "",
-	    true },
-	{ { FINE, .sidecar = "" }, { false, "", SERVICE_PASSING, 0 },
+	    { true, "", SERVICE_WARNING, CATALOG_PASSING, true },
+	    "NotInCatalog", "", true },
+	{ { FINE, .sidecar = "" }, { false, "", SERVICE_PASSING, 0, false },
 	    "NotRegistered", "not at the agent as it is to be", true },
-	{ { FINE, .sidecar = "" }, { false, "HTTP 403", SERVICE_PASSING, 0 },
-	    "NotRegistered", ": HTTP 403", true },
+	{ { FINE, .sidecar = "" },
+	    { false, "HTTP 403", SERVICE_PASSING, 0, false }, "NotRegistered",
+	    ": HTTP 403", true },
 	{ { FINE, .sidecar = "sync" }, SHOWN(PASSING), "WaitingForSidecar",
 	    "container sync, has not registered", false },
 	{ { FINE, .sidecar = "sync", .sidecar_ready = true }, SHOWN(PASSING),
@@ -135,6 +152,23 @@ START_TEST(reasons)
 	ck_assert_str_eq(t->report.text, t->gate.synced ? "" : t->gate.message);
 	ck_assert_str_eq(t->gate.uid, UID_1);
 	ck_assert_int_eq(needed_catalog, gates[_i].needs_catalog);
+}
+END_TEST
+
+START_TEST(the_agent_is_asked_once_more)
+{
+	struct pod_item item = { FINE, .sidecar = "" };
+
+	at = (struct service_view)SHOWN(PASSING);
+	confirmed = false;
+	ck_assert_str_eq(tell(&item, true)->gate.reason, "NotRegistered");
+	ck_assert_uint_eq(confirms, 1);
+	confirmed = true;
+	ck_assert(tell(&item, true)->gate.synced);
+	/* Once is enough. */
+	confirmed = false;
+	ck_assert(tell(&item, true)->gate.synced);
+	ck_assert_uint_eq(confirms, 1);
 }
 END_TEST
 
@@ -207,6 +241,7 @@ main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, reasons, 0, COUNT(gates));
+	tcase_add_test(t, the_agent_is_asked_once_more);
 	tcase_add_test(t, true_stays_true);
 	tcase_add_test(t, true_from_the_start);
 	tcase_add_test(t, an_end_leaves_it_as_it_is);

@@ -19,6 +19,9 @@ static uint64_t answered;
 static size_t answers;
 /* All services at the agent and in the catalog. */
 static struct service_view at;
+/* It was, or how often that was asked for. */
+static bool confirmed;
+static size_t confirms;
 static bool needed_catalog;
 
 static void
@@ -48,9 +51,20 @@ on_answer(uint64_t id, enum call_code as, const char *why, void *arg)
 static struct service_view
 on_view(const char *id, void *arg)
 {
+	struct service_view v = at;
+
 	(void)id;
 	(void)arg;
-	return at;
+	v.confirmed = confirmed;
+	return v;
+}
+
+static void
+on_confirm(const char *id, void *arg)
+{
+	(void)id;
+	(void)arg;
+	confirms++;
 }
 
 static void
@@ -88,6 +102,8 @@ setup(void)
 	code = WAITS;
 	answers = 0;
 	text[0] = '\0';
+	confirmed = true;
+	confirms = 0;
 	at = (struct service_view){ .error = "", .status = SERVICE_CRITICAL };
 }
 
@@ -123,7 +139,7 @@ call(uint64_t id, enum call_op op)
 static void
 settle(void)
 {
-	struct outlook o = { .view = on_view };
+	struct outlook o = { .view = on_view, .confirm = on_confirm };
 
 	calls_settle(c, &o);
 	needed_catalog = o.needs_catalog;
@@ -154,8 +170,8 @@ a_list(void)
 static void
 all_passing(void)
 {
-	at =
-	    (struct service_view){ true, "", SERVICE_PASSING, CATALOG_PASSING };
+	at = (struct service_view){ true, "", SERVICE_PASSING, CATALOG_PASSING,
+		true };
 }
 
 /* ---- what is refused ---- */
@@ -371,6 +387,27 @@ START_TEST(register_waits_for_each)
 }
 END_TEST
 
+/* The agent may have forgotten all before the catalog does. */
+START_TEST(register_asks_the_agent_once_more)
+{
+	a_list();
+	call(1, CALL_REGISTER);
+	all_passing();
+	at.shown = CATALOG_CRITICAL;
+	confirmed = false;
+	settle();
+	ck_assert_uint_eq(confirms, 0);
+	at.shown = CATALOG_PASSING;
+	settle();
+	ck_assert_uint_eq(confirms, 1);
+	ck_assert_uint_eq(code, WAITS);
+	ck_assert(needed_catalog);
+	confirmed = true;
+	settle();
+	ck_assert_uint_eq(code, CALL_OK);
+}
+END_TEST
+
 static const struct {
 	bool written;
 	enum service_status status;
@@ -393,7 +430,7 @@ START_TEST(deregister_waits)
 	a_list();
 	call(1, CALL_DEREGISTER);
 	at = (struct service_view){ outs[_i].written, "", outs[_i].status,
-		outs[_i].shown };
+		outs[_i].shown, false };
 	settle();
 	ck_assert_uint_eq(code, outs[_i].out ? CALL_OK : WAITS);
 	ck_assert_int_eq(needed_catalog, !outs[_i].out);
@@ -534,6 +571,7 @@ main(void)
 	tcase_add_test(t, before_the_first_list);
 	tcase_add_test(t, register_waits_for_all);
 	tcase_add_test(t, register_waits_for_each);
+	tcase_add_test(t, register_asks_the_agent_once_more);
 	tcase_add_loop_test(t, deregister_waits, 0, COUNT(outs));
 	tcase_add_loop_test(t, what_happens_meanwhile, 0, COUNT(meanwhiles));
 	tcase_add_test(t, several_for_one_pod);

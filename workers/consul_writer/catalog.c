@@ -23,8 +23,17 @@
 	"needs node:read on it, besides service:write"
 #define DENIED_TEXT "; katalogd's token needs node:read on its node"
 
-/* What a change may bring at once, and how often then: a node's start. */
-static const struct index_pace pace = { .every_ms = 50, .burst = 20 };
+/*
+ * What a change may bring at once, and how often then: a node's start. Each
+ * answer has all checks, which costs Consul some 40 us for each of them.
+ */
+#define PACE_MS       50
+#define PACE_BURST_MS 1000
+#define PACE_CHECKS   2 /* that make it a millisecond longer */
+static const struct index_pace pace = {
+	.every_ms = PACE_MS,
+	.burst = PACE_BURST_MS / PACE_MS,
+};
 
 struct shown {
 	char *id;
@@ -47,6 +56,7 @@ struct catalog {
 	bool partial;
 	uint64_t asked; /* the stamp as the last request went out */
 	uint64_t stamp; /* that of the answer's request */
+	uint64_t came; /* the stamp as the answer came */
 	struct shown *v; /* sorted by ID */
 	size_t n;
 	struct refusal refusal;
@@ -335,6 +345,17 @@ find_fault(struct catalog *c, const struct catalog_answer *a,
 	return NULL;
 }
 
+static struct index_pace
+pace_of(size_t checks)
+{
+	uint64_t every_ms = PACE_MS + checks / PACE_CHECKS;
+
+	return (struct index_pace){
+		.every_ms = every_ms,
+		.burst = 1 + (unsigned)(PACE_BURST_MS / every_ms),
+	};
+}
+
 static const char *
 take_answer(struct catalog *c, const struct catalog_answer *a, uint64_t index,
     uint64_t now)
@@ -345,6 +366,7 @@ take_answer(struct catalog *c, const struct catalog_answer *a, uint64_t index,
 		index_failed(&c->index, true, 0, now);
 		return c->refusal.why;
 	}
+	c->index.pace = pace_of(c->n);
 	news = index_answered(&c->index, index, now);
 	/* Of a server that lags, maybe: the next one tells. */
 	if (news == INDEX_BEHIND) {
@@ -353,6 +375,7 @@ take_answer(struct catalog *c, const struct catalog_answer *a, uint64_t index,
 	}
 	c->known = true;
 	c->stamp = c->asked;
+	c->came = a->stamp;
 	c->partial = strcasecmp(a->filtered, "true") == 0;
 	return c->partial ? PARTIAL_TEXT : NULL;
 }
@@ -412,4 +435,10 @@ catalog_shows(struct catalog *c, const struct catalog_check *check)
 	if (is == catalog_of_status(check->status))
 		c->again = true;
 	return CATALOG_UNKNOWN;
+}
+
+uint64_t
+catalog_came(const struct catalog *c)
+{
+	return c->came;
 }

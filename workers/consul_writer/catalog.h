@@ -73,6 +73,7 @@ struct catalog_answer {
 	const char *leader;
 	const char *filtered;
 	uint64_t retry_after_ms;
+	uint64_t stamp; /* the plan's, as it came */
 };
 
 /*
@@ -110,6 +111,9 @@ struct catalog_check {
  */
 enum catalog_shown catalog_shows(struct catalog *c,
     const struct catalog_check *check);
+
+/* The stamp as the last good answer came. */
+uint64_t catalog_came(const struct catalog *c);
 
 static inline enum catalog_shown
 catalog_of_status(enum service_status st)

@@ -9,6 +9,7 @@ static const char *const reasons[STANDINGS] = {
 	[STANDING_SIDECAR] = "WaitingForSidecar",
 	[STANDING_AGENT] = "NotRegistered",
 	[STANDING_CATALOG] = "NotInCatalog",
+	[STANDING_CONFIRM] = "NotRegistered",
 };
 
 static const char synced_text[] = "all services are in Consul's catalog";

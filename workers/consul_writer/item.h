@@ -49,6 +49,9 @@ struct plan_item {
 
 	bool written; /* see plan_view() */
 	uint64_t written_since;
+	uint64_t began; /* its last write: stamp of the start */
+	uint64_t confirmed; /* began of the last one that went well */
+	bool asked; /* to be confirmed */
 
 	/* As the plan's counts and the last report have it. */
 	bool pending;

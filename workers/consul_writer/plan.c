@@ -275,6 +275,7 @@ item_start(struct plan *p, struct plan_item *it, uint64_t now)
 	it->in_flight = true;
 	it->op = it->next;
 	it->stamp = ++p->stamp;
+	it->began = it->stamp;
 	it->sent_at = now;
 	p->in_flight++;
 	if (it->want == NULL)
@@ -356,12 +357,24 @@ static void (*const done_ops[PLAN_OPS])(struct plan *p,
 };
 
 static void
+item_confirm(struct plan *p, struct plan_item *it)
+{
+	bool asked = it->asked;
+
+	it->confirmed = it->began;
+	it->asked = false;
+	if (asked && p->conf.moved != NULL)
+		p->conf.moved(it->id, p->conf.arg);
+}
+
+static void
 item_done(struct plan *p, struct plan_item *it)
 {
 	/* Else another write's error, which is still to be waited for. */
 	bool own = it->retry_at <= it->sent_at;
 
 	done_ops[it->op](p, it);
+	item_confirm(p, it);
 	if (own)
 		item_forgive(p, it);
 }
@@ -441,9 +454,22 @@ plan_view(struct plan *p, const char *id)
 	return (struct plan_view){
 		.written = it->written,
 		.since = it->written_since,
+		.confirmed = it->confirmed,
 		.want = it->want,
 		.error = item_error(it),
 	};
+}
+
+void
+plan_confirm(struct plan *p, const char *id, uint64_t now)
+{
+	struct plan_item *it = item_find(p, id);
+
+	if (it == NULL || !it->written)
+		return;
+	it->asked = true;
+	it->refresh_at = now;
+	item_settle(p, it, now);
 }
 
 uint64_t

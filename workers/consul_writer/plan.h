@@ -42,7 +42,10 @@ struct plan_conf {
 	 */
 	void (*report)(const struct service_report *r, void *arg);
 	void (*gone)(const char *id, void *arg);
-	/* What plan_view() says of that service has changed; may be NULL. */
+	/*
+	 * What plan_view() says of that service has changed, or it was
+	 * confirmed as asked for. May be NULL.
+	 */
 	void (*moved)(const char *id, void *arg);
 	void *arg;
 };
@@ -144,6 +147,11 @@ struct plan_view {
 	 */
 	bool written;
 	uint64_t since; /* written only: as plan_stamp() was then */
+	/*
+	 * The stamp at the start of the last write that the agent took: it had
+	 * the service, for others say that they don't know it.
+	 */
+	uint64_t confirmed;
 	/* NULL: it is not wanted. It and error are valid until the next call
 	 * of the plan. */
 	const struct service *want;
@@ -152,6 +160,11 @@ struct plan_view {
 
 /* Of a service that is not wanted: not written, no error. */
 struct plan_view plan_view(struct plan *p, const char *id);
+/*
+ * Refreshes a service that is written before its time, so that it is
+ * confirmed; moved() tells.
+ */
+void plan_confirm(struct plan *p, const char *id, uint64_t now);
 /* Counts up with whatever happens. */
 uint64_t plan_stamp(const struct plan *p);
 

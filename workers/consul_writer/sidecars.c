@@ -65,9 +65,19 @@ on_view(const char *id, void *arg)
 
 	if (v.want != NULL)
 		view.status = v.want->status;
-	if (v.written)
-		view.shown = shown(s, &v);
+	if (!v.written)
+		return view;
+	view.shown = shown(s, &v);
+	view.confirmed = v.confirmed > catalog_came(s->catalog);
 	return view;
+}
+
+static void
+on_confirm(const char *id, void *arg)
+{
+	struct sidecars *s = arg;
+
+	writer_confirm(s->conf.writer, id);
 }
 
 static void
@@ -168,7 +178,11 @@ kick(struct sidecars *s)
 static void
 settle(struct sidecars *s, uint64_t now)
 {
-	struct outlook o = { .view = on_view, .arg = s };
+	struct outlook o = {
+		.view = on_view,
+		.confirm = on_confirm,
+		.arg = s,
+	};
 
 	if (!s->changed || !s->whole || !s->ready)
 		return;
@@ -211,6 +225,7 @@ on_catalog(const struct http_response *r, void *arg)
 		.leader = r->headers[1],
 		.filtered = r->headers[2],
 		.retry_after_ms = r->retry_after_ms,
+		.stamp = writer_stamp(s->conf.writer),
 	};
 
 	s->request = NULL;

@@ -96,6 +96,22 @@ not_in_catalog(const struct pod *pod, struct outlook *o, char *text)
 	return false;
 }
 
+static bool
+not_confirmed(const struct pod *pod, struct outlook *o, char *text)
+{
+	const struct pod_service *s;
+	bool waits = false;
+
+	say(text, "the agent is asked once more whether it has its services");
+	TAILQ_FOREACH(s, &pod->services, link) {
+		if (view(o, s).confirmed)
+			continue;
+		o->confirm(s->id, o->arg);
+		waits = true;
+	}
+	return waits;
+}
+
 static bool (*const steps[STANDINGS])(const struct pod *pod, struct outlook *o,
     char *text) = {
 	[STANDING_NO_SERVICES] = no_services,
@@ -103,6 +119,7 @@ static bool (*const steps[STANDINGS])(const struct pod *pod, struct outlook *o,
 	[STANDING_SIDECAR] = no_sidecar,
 	[STANDING_AGENT] = not_at_agent,
 	[STANDING_CATALOG] = not_in_catalog,
+	[STANDING_CONFIRM] = not_confirmed,
 };
 
 /*

@@ -17,10 +17,17 @@ struct service_view {
 	const char *error; /* why not; "": it is on its way */
 	enum service_status status; /* as it is wanted */
 	enum catalog_shown shown; /* written only */
+	/*
+	 * Shown only: the agent had it after the catalog showed it. It may
+	 * have started anew meanwhile, with nothing, and the catalog follows.
+	 */
+	bool confirmed;
 };
 
 struct outlook {
 	struct service_view (*view)(const char *id, void *arg);
+	/* Is to be confirmed; all else is as it is to be. */
+	void (*confirm)(const char *id, void *arg);
 	void *arg;
 	/* Set where somebody could go on if the catalog were known. */
 	bool needs_catalog;
@@ -33,6 +40,7 @@ enum standing {
 	STANDING_SIDECAR, /* is not registered */
 	STANDING_AGENT, /* has not all of its services yet */
 	STANDING_CATALOG, /* does not show all of them yet */
+	STANDING_CONFIRM, /* the agent is asked once more */
 	STANDINGS
 };
 

@@ -214,6 +214,13 @@ writer_view(struct writer *w, const char *id)
 	return v;
 }
 
+void
+writer_confirm(struct writer *w, const char *id)
+{
+	plan_confirm(w->plan, id, clock_ms());
+	kick(w);
+}
+
 uint64_t
 writer_stamp(const struct writer *w)
 {

@@ -59,6 +59,7 @@ void writer_fresh(struct writer *w, uint64_t read_at, bool confirmed);
  * agent is away or the pods are stale.
  */
 struct plan_view writer_view(struct writer *w, const char *id);
+void writer_confirm(struct writer *w, const char *id);
 uint64_t writer_stamp(const struct writer *w);
 /* What the agent calls itself, by what it has of ours; "": not known yet. */
 const char *writer_node(const struct writer *w);
