@@ -8,7 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from harness import pods as P
-from harness.catalog import TAG, Instance, instances
+from harness.catalog import TAG, Catalog, Instance, instances
+from harness.consul import Consul
 from harness.daemon import BUILD, run
 from harness.space import ACCOUNT, manifest
 from harness.waiting import await_for, free_port, holds_for
@@ -267,6 +268,18 @@ def test_as_consul_sync(sync, space, catalog, consul, tmp_path):
     assert parent["sectionName"] == "plain"
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/version") as answer:
         assert json.load(answer)["version"]
+
+
+def test_consul_by_unix_socket(sync, space, tmp_path):
+    path = tmp_path / "c.sock"
+    addresses = {"http": f"127.0.0.1 unix://{path}"}
+    with Consul(tmp_path, {"addresses": addresses}) as agent:
+        catalog = Catalog(agent)
+        catalog.put(WEB)
+        daemon = sync(f"unix://{path}", space)
+        assert space.has(WEB)
+        space.await_has(catalog.set_status(WEB, "critical"))
+        daemon.stop()
 
 
 def test_both_directions_in_one(start, space, kubelet, catalog, consul):
