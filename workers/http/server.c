@@ -186,12 +186,32 @@ static const struct route {
 	{ "/v1/status", on_status },
 };
 
+static bool
+is_read(const struct evhttp_request *req)
+{
+	enum evhttp_cmd_type method = evhttp_request_get_command(req);
+
+	return method == EVHTTP_REQ_GET || method == EVHTTP_REQ_HEAD;
+}
+
+static void
+reply_not_allowed(struct evhttp_request *req)
+{
+	evhttp_add_header(evhttp_request_get_output_headers(req), "Allow",
+	    "GET, HEAD");
+	reply_text(req, HTTP_BADMETHOD, "there is only GET and HEAD");
+}
+
 static void
 on_request(struct evhttp_request *req, void *arg)
 {
 	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
 	const char *path = uri != NULL ? evhttp_uri_get_path(uri) : NULL;
 
+	if (!is_read(req)) {
+		reply_not_allowed(req);
+		return;
+	}
 	for (size_t i = 0; i < sizeof(routes) / sizeof(*routes); i++) {
 		if (path != NULL && strcmp(path, routes[i].path) == 0) {
 			routes[i].handler(arg, req);
@@ -262,7 +282,8 @@ server_new(const struct server_conf *conf)
 	s->stats_timer = evtimer_new(conf->base, stats_late, s);
 	if (s->http == NULL || s->stats_timer == NULL)
 		fatalx("no memory for the HTTP server");
-	evhttp_set_allowed_methods(s->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
+	/* evhttp calls the others unknown: 501. */
+	evhttp_set_allowed_methods(s->http, UINT16_MAX);
 	evhttp_set_max_headers_size(s->http, LIMIT_HTTP_HEADERS);
 	evhttp_set_max_body_size(s->http, LIMIT_HTTP_BODY);
 	evhttp_set_timeout(s->http, LIMIT_HTTP_IDLE_S);
