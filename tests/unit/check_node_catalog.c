@@ -165,6 +165,44 @@ START_TEST(it_is_paced)
 }
 END_TEST
 
+#define LARGE 800 /* checks */
+
+static char *
+large_body(void)
+{
+	static char body[LARGE * (sizeof(CHECK(A, "passing")) + 8)];
+	int n = snprintf(body, sizeof(body), "[");
+
+	for (unsigned i = 0; i < LARGE; i++)
+		n += snprintf(body + n, sizeof(body) - (size_t)n,
+		    "%s" CHECK_OF("%s%u", "of it", "passing"),
+		    i == 0 ? "" : ",", A, i, A, i);
+	snprintf(body + n, sizeof(body) - (size_t)n, "]");
+	return body;
+}
+
+/* Consul says all of it each time: the more, the less often. */
+START_TEST(large_answers_are_paced)
+{
+	const char *body = large_body();
+	char index[16];
+	uint64_t began;
+
+	begin();
+	began = now;
+	for (unsigned i = 0; i < 20; i++) {
+		ask();
+		snprintf(index, sizeof(index), "%u", i + 10);
+		ck_assert_ptr_null(answer(body, index));
+		/* A call and its end. */
+		if (i == 1)
+			ck_assert_uint_le(now, began + 20);
+	}
+	ck_assert_uint_ge(now, began + 7000);
+	ck_assert_int_eq(shows(A "799", 1), CATALOG_PASSING);
+}
+END_TEST
+
 START_TEST(another_node)
 {
 	begin();
@@ -435,6 +473,7 @@ main(void)
 	tcase_add_test(t, paths);
 	tcase_add_test(t, it_lingers);
 	tcase_add_test(t, it_is_paced);
+	tcase_add_test(t, large_answers_are_paced);
 	tcase_add_test(t, another_node);
 	tcase_add_test(t, another_token);
 	tcase_add_loop_test(t, bodies_are_read, 0, COUNT(bodies));
