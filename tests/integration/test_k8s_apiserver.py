@@ -157,6 +157,27 @@ def gaps(proxy):
     return [b - a for t in times.values() for a, b in itertools.pairwise(t)]
 
 
+@pytest.mark.parametrize("allowed", [1, 3])
+def test_writes_at_once_are_bounded(
+    allowed, sync, space, catalog, consul, kube_proxy
+):
+    running, most = [], []
+
+    def watch(request):
+        if is_write(request):
+            running.append(request)
+            most.append(len(running))
+            time.sleep(0.01)
+            running.remove(request)
+
+    kube_proxy.fault = watch
+    items = [i for n in range(20) for i in instances(f"s{n}", 1, base=n)]
+    catalog.put(*items)
+    sync(consul, space, k8s_concurrency=allowed, **through(kube_proxy))
+    assert space.has(*items)
+    assert max(most) == allowed
+
+
 def test_refused_object_costs_only_itself(filled, space, catalog, kube_proxy):
     """An admission webhook refuses one: said, and the rest goes on."""
     refused = status(422, "Invalid")
