@@ -1,5 +1,6 @@
 """A kubelet that answers nonsense changes nothing in Consul."""
 
+import copy
 import json
 import re
 
@@ -246,9 +247,10 @@ def test_changes_nothing(name, running):
 
 def test_an_empty_list_counts_when_said_twice(start, kubelet, consul):
     """Once is a kubelet that has just been restarted."""
-    kubelet.put(*PODS)
+    ending = dict.fromkeys(ALL, "critical")
+    kubelet.put(*(P.end(copy.deepcopy(pod)) for pod in PODS))
     start(kubelet, consul)
-    await_for(lambda: consul.statuses() == ALL)
+    await_for(lambda: consul.statuses() == ending)
 
     empty = K.fixed(K.pod_list([]))
 
@@ -259,9 +261,51 @@ def test_an_empty_list_counts_when_said_twice(start, kubelet, consul):
     for _ in range(5):
         kubelet.answer = once
         await_polls(kubelet, 2)
-        assert consul.statuses() == ALL
+        assert consul.statuses() == ending
     kubelet.answer = empty
     await_for(lambda: consul.statuses() == {})
+
+
+def static_pod():
+    """None of ours, as those are that run the node."""
+    pod = P.web_pod("static", 90)
+    pod["metadata"]["annotations"] = {"kubernetes.io/config.source": "file"}
+    return pod
+
+
+@pytest.mark.parametrize("static", [[static_pod()], []], ids=["some", "none"])
+def test_static_pods_only(static, start, kubelet, consul):
+    """A kubelet that was restarted and can't reach the apiserver."""
+    kubelet.put(*PODS, *static)
+    daemon = start(kubelet, consul)
+    await_for(lambda: consul.statuses() == ALL)
+    kubelet.replace(static)
+    await_polls(kubelet, 6)
+    assert consul.statuses() == ALL
+    assert daemon.get("/readyz")[0] == 200
+    kubelet.replace([*PODS, *static])
+    await_recovery(kubelet, consul)
+    said = [line for line in daemon.log_lines() if "apiserver's" in line]
+    assert len(said) == 1
+
+
+@pytest.mark.long
+def test_static_pods_only_for_long(start, kubelet, consul):
+    """As if it could not be read; in the end it must be so."""
+    kubelet.put(*PODS, static_pod())
+    start(
+        kubelet,
+        consul,
+        kubelet_stale_after="1s",
+        default_check_ttl="1s",
+        sync_ttl_buffer_duration="500ms",
+        max_sync_interval="500ms",
+    )
+    await_for(lambda: consul.statuses() == ALL)
+    kubelet.replace([static_pod()])
+    critical = dict.fromkeys(ALL, "critical")
+    await_for(lambda: consul.statuses() == critical, 10)
+    await_for(lambda: consul.statuses() == {}, 20)
 
 
 @pytest.mark.parametrize(("left", "guarded"), [(2, True), (4, False)])

@@ -7,8 +7,9 @@
 
 #define INTERVAL     1000
 #define MIN_INTERVAL 500
+#define CUT_OFF      5000
 
-enum { COUNTS, WAITS };
+enum { COUNTS = GUARD_COUNTS, WAITS = GUARD_WAITS };
 
 /* One read: what the list is like, and what becomes of it. */
 struct step {
@@ -125,6 +126,12 @@ static const struct {
 	HISTORY(clock_goes_back),
 };
 
+static const struct guard_times times = {
+	.interval = INTERVAL,
+	.min_interval = MIN_INTERVAL,
+	.cut_off = CUT_OFF,
+};
+
 START_TEST(history)
 {
 	struct guard g = { .has_list = false };
@@ -136,16 +143,71 @@ START_TEST(history)
 			.ours = s->ours,
 			.pods_lost = s->pods_lost,
 			.ours_lost = s->ours_lost,
+			.from_api = s->pods,
 			.all = { s->all, 7 },
 			.our = { 7, s->our },
 		};
-		enum guard_verdict v =
-		    guard_look(&g, &list, s->at, INTERVAL, MIN_INTERVAL);
 
-		ck_assert_msg((v == GUARD_WAITS) == (s->verdict == WAITS),
+		ck_assert_msg((int)guard_look(&g, &list, s->at, &times) ==
+			s->verdict,
 		    "history %d, step %zu", _i, i);
 		ck_assert_msg(guard_confirmed(&g) == s->confirmed,
 		    "history %d, step %zu", _i, i);
+	}
+}
+END_TEST
+
+/* A kubelet that was restarted while the apiserver is away, and its like. */
+static const struct source_step {
+	uint64_t at; /* 0: the end */
+	size_t pods; /* static ones and */
+	size_t from_api; /* others */
+	size_t lost;
+	size_t vanished;
+	uint64_t all;
+	enum guard_verdict verdict;
+} sources[][8] = {
+	/* Static pods only, again and again; then all are back. */
+	{ { 1, 8, 6, 0, 0, 1, GUARD_COUNTS },
+	    { 1001, 2, 0, 6, 6, 2, GUARD_CUT_OFF },
+	    { 2001, 2, 0, 6, 6, 2, GUARD_CUT_OFF },
+	    { 6000, 2, 0, 6, 6, 2, GUARD_CUT_OFF },
+	    { 6100, 8, 6, 0, 0, 1, GUARD_COUNTS },
+	    { 6200, 2, 0, 6, 6, 2, GUARD_CUT_OFF } },
+	/* None at all. */
+	{ { 1, 6, 6, 0, 0, 1, GUARD_COUNTS },
+	    { 1001, 0, 0, 6, 6, 0, GUARD_CUT_OFF },
+	    { 2001, 0, 0, 6, 6, 0, GUARD_CUT_OFF } },
+	/* For so long that it must be so; a second read, too. */
+	{ { 1, 8, 6, 0, 0, 1, GUARD_COUNTS },
+	    { 1001, 2, 0, 6, 1, 2, GUARD_CUT_OFF },
+	    { 6000, 2, 0, 6, 1, 2, GUARD_CUT_OFF },
+	    { 6001, 2, 0, 6, 1, 2, GUARD_WAITS },
+	    { 7001, 2, 0, 6, 1, 2, GUARD_COUNTS } },
+	/* All of them were ending. */
+	{ { 1, 8, 1, 0, 0, 1, GUARD_COUNTS },
+	    { 1001, 7, 0, 1, 0, 2, GUARD_COUNTS } },
+	/* One is left: the kubelet has heard from the apiserver. */
+	{ { 1, 8, 6, 0, 0, 1, GUARD_COUNTS },
+	    { 1001, 3, 1, 5, 5, 2, GUARD_WAITS },
+	    { 2001, 3, 1, 5, 5, 2, GUARD_COUNTS } },
+};
+
+START_TEST(static_pods_only)
+{
+	struct guard g = { .has_list = false };
+
+	for (const struct source_step *s = sources[_i]; s->at != 0; s++) {
+		const struct guard_list list = {
+			.pods = s->pods,
+			.pods_lost = s->lost,
+			.from_api = s->from_api,
+			.vanished = s->vanished,
+			.all = { s->all, 7 },
+		};
+
+		ck_assert_int_eq(guard_look(&g, &list, s->at, &times),
+		    s->verdict);
 	}
 }
 END_TEST
@@ -159,6 +221,7 @@ main(void)
 	int failed;
 
 	tcase_add_loop_test(t, history, 0, COUNT(histories));
+	tcase_add_loop_test(t, static_pods_only, 0, COUNT(sources));
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);

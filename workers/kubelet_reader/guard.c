@@ -37,6 +37,21 @@ is_repeated(struct guard *g, const struct guard_list *list, uint64_t now,
 	return false;
 }
 
+/* True while a kubelet that is cut off may be the reason for the list. */
+static bool
+is_cut_off(struct guard *g, const struct guard_list *list, uint64_t now,
+    uint64_t limit)
+{
+	if (list->from_api > 0 || list->vanished == 0) {
+		g->cut_off = false;
+		return false;
+	}
+	if (!g->cut_off)
+		g->cut_off_since = now;
+	g->cut_off = true;
+	return now < g->cut_off_since || now - g->cut_off_since < limit;
+}
+
 static void
 agree(struct guard *g, const struct guard_list *list, uint64_t now,
     uint64_t min_interval)
@@ -52,12 +67,14 @@ agree(struct guard *g, const struct guard_list *list, uint64_t now,
 
 enum guard_verdict
 guard_look(struct guard *g, const struct guard_list *list, uint64_t now,
-    uint64_t interval, uint64_t min_interval)
+    const struct guard_times *times)
 {
-	if (is_doubtful(g, list) && !is_repeated(g, list, now, interval))
+	if (is_cut_off(g, list, now, times->cut_off))
+		return GUARD_CUT_OFF;
+	if (is_doubtful(g, list) && !is_repeated(g, list, now, times->interval))
 		return GUARD_WAITS;
-	agree(g, list, now, min_interval);
-	g->waits = false;
+	agree(g, list, now, times->min_interval);
+	g->waits = g->cut_off = false;
 	g->has_list = true;
 	g->pods = list->pods;
 	g->ours = list->ours;

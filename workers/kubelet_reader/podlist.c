@@ -198,6 +198,7 @@ count_entry(struct podlist *l, struct entry *e)
 	e->seen = l->read;
 	append(&l->reading, e);
 	l->list.pods++;
+	l->list.from_api += e->pod->from_api;
 	add_digest(&l->list.all, e->identity);
 	if (!e->pod->ours)
 		return true;
@@ -315,6 +316,7 @@ count_lost(struct podlist *l, struct entry *e)
 	if (next != NULL && XXH128_isEqual(next->identity, e->identity))
 		return;
 	l->list.pods_lost++;
+	l->list.vanished += e->pod->from_api && e->pod->lasting;
 	if (e->pod->ours)
 		l->list.ours_lost++;
 }

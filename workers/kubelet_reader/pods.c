@@ -93,6 +93,7 @@ read_phase(struct derivation *d)
 		return refuse(d->r, "its \"phase\" is none");
 	d->running = phase != NULL && strcmp(phase, "Running") == 0;
 	d->ending = field_text(d->metadata, "deletionTimestamp", d->r) != NULL;
+	d->pod->lasting = d->running && !d->ending;
 	return !refused(d->r);
 }
 
@@ -292,6 +293,16 @@ derive_ours(struct derivation *d)
 	services_derive(d);
 }
 
+/* The kubelet adds where it has a pod from: api, file or http. */
+static bool
+is_from_api(struct derivation *d)
+{
+	const char *source =
+	    field_text(d->an.all, "kubernetes.io/config.source", d->r);
+
+	return source != NULL && strcmp(source, "api") == 0;
+}
+
 static bool
 read_pod(struct derivation *d, json_object *tree)
 {
@@ -302,6 +313,7 @@ read_pod(struct derivation *d, json_object *tree)
 	d->an.all = field_object(d->metadata, "annotations", d->r);
 	if (refused(d->r) || !annotations_check(d->an.all, d->r))
 		return false;
+	d->pod->from_api = is_from_api(d);
 	d->pod->ours = annotation_there(&d->an, "service-names");
 	if (d->pod->ours)
 		derive_ours(d);

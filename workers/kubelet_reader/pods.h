@@ -41,6 +41,8 @@ struct pod {
 	char *uid;
 	char *node; /* "": the pod does not say */
 	bool ours; /* has service-names */
+	bool from_api; /* the apiserver's, and not a static pod */
+	bool lasting; /* Running, and has not begun to end */
 	uint64_t interval_ms; /* ours only; min..max */
 	struct pod_entry item;
 	struct pod_entry *services; /* their keys are the IDs, with a NUL */

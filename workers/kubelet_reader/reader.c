@@ -21,6 +21,11 @@
 /* FRESH, when nothing else is said: at least four in stale-after. */
 #define FRESH_PERIOD_MS 5000
 #define FRESH_PER_STALE 4
+/*
+ * A kubelet without the apiserver is taken at its word after so many times
+ * stale-after: the checks have been critical for long then.
+ */
+#define STALES_CUT_OFF 5
 
 struct reader {
 	struct worker *w;
@@ -44,6 +49,7 @@ struct reader {
 	bool started;
 	bool dry_run;
 	bool waits_said; /* that the guard wants a second read */
+	bool cut_off_said;
 	bool stale_said;
 };
 
@@ -181,21 +187,44 @@ say_waits(struct reader *rd, const struct guard_list *list)
 	    duration_format(interval_steady(&rd->interval), later));
 }
 
+/* It is no news of the pods, and so as if the kubelet could not be read. */
+static void
+say_cut_off(struct reader *rd, const struct guard_list *list)
+{
+	check_stale(rd, clock_ms());
+	worker_health(rd->w, HEALTH_DEGRADED, true,
+	    "kubelet %s: lists static pods only", source_name(rd->source));
+	if (rd->cut_off_said)
+		return;
+	rd->cut_off_said = true;
+	log_warnx("kubelet %s: %zu pods, none of the apiserver's, though %zu "
+		  "that were had not begun to end: it may have been restarted "
+		  "and not reach the apiserver; %s %s",
+	    source_name(rd->source), list->pods, list->vanished, what_now(rd),
+	    rd->stale_after);
+}
+
 static bool
 counts(struct reader *rd, const struct guard_list *list)
 {
+	const struct guard_times times = {
+		.interval = interval_steady(&rd->interval),
+		.min_interval = rd->interval.min_ms,
+		.cut_off = STALES_CUT_OFF * rd->stale_after_ms,
+	};
 	enum guard_verdict verdict = GUARD_COUNTS;
 
 	if (!rd->dry_run)
-		verdict = guard_look(&rd->guard, list, rd->began,
-		    interval_steady(&rd->interval), rd->interval.min_ms);
-	if (verdict == GUARD_COUNTS) {
-		rd->waits_said = false;
-		return true;
-	}
-	metric_inc(&rd->w->metrics, M_ERR_KUBELET_GUARD);
-	say_waits(rd, list);
-	return false;
+		verdict = guard_look(&rd->guard, list, rd->began, &times);
+	if (verdict != GUARD_COUNTS)
+		metric_inc(&rd->w->metrics, M_ERR_KUBELET_GUARD);
+	if (verdict == GUARD_CUT_OFF)
+		say_cut_off(rd, list);
+	else if (verdict == GUARD_WAITS)
+		say_waits(rd, list);
+	else
+		rd->waits_said = rd->cut_off_said = false;
+	return verdict == GUARD_COUNTS;
 }
 
 static void
