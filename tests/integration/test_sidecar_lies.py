@@ -99,20 +99,28 @@ def test_answer_from_before_the_write(daemon, client, proxy, consul):
     held = Held()
     proxy.fault = held
     try:
-        client.register(*NAMES)
+        # One that nobody keeps is cancelled.
+        first = client.register(*NAMES)
         await_for(lambda: held.bodies)
         assert b'"passing"' in held.bodies[0]
-        client.deregister(*NAMES)
+        second = client.deregister(*NAMES)
         await_for(lambda: consul.catalog_status(WEB) == "critical")
+        assert ends(first) is Code.ABORTED
         critical = entry(consul)
         waiting = client.register(*NAMES, timeout=60)
         await_for(lambda: consul.catalog_status(WEB) == "passing")
         set_entry(consul, *critical)
         assert consul.catalog_status(WEB) == "critical"
+        assert ends(second) is Code.ABORTED
+        later = proxy.fault = Held()
     finally:
         held.released.set()
-    holds_for(lambda: not waiting.done(), 1)
-    set_entry(consul, *critical, Status="passing")
+    try:
+        holds_for(lambda: not waiting.done(), 1)
+        set_entry(consul, *critical, Status="passing")
+    finally:
+        proxy.fault = lambda request: None
+        later.released.set()
     assert ends(waiting) is Code.OK
 
 
