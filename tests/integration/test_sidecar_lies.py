@@ -166,3 +166,18 @@ def test_agent_that_forgot_before_its_catalog(daemon, client, proxy, consul):
     show_catalog(proxy)
     assert ends(waiting) is Code.OK
     assert consul.status(WEB) == consul.catalog_status(WEB) == "passing"
+
+
+def test_service_that_cannot_be_there_is_out(rpc, proxy, consul):
+    """Its ID is somebody else's: the pod's end does not wait for it."""
+    pod = sidecar_pod(service_names="web,admin")
+    consul.register({"ID": P.service_id(pod, "admin"), "Name": "other"})
+    daemon = rpc(proxy, pod)
+    with SidecarClient(address_of(daemon)) as client:
+        waiting = client.register(*NAMES)
+        await_for(lambda: consul.catalog_status(WEB) == "passing")
+        holds_for(lambda: not waiting.done(), 1)
+        assert ends(client.deregister(*NAMES)) is Code.OK
+        assert ends(waiting) is Code.ABORTED
+    assert consul.catalog_status(WEB) == "critical"
+    assert consul.services()[P.service_id(pod, "admin")]["Service"] == "other"

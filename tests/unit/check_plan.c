@@ -1195,6 +1195,28 @@ START_TEST(not_written_with_another_definition)
 }
 END_TEST
 
+START_TEST(absent_while_nothing_is_on_its_way)
+{
+	struct plan_item *it;
+
+	want("a", SERVICE_CRITICAL, 1);
+	plan_synced(p, true, now);
+	fresh(true);
+	ck_assert(!plan_view(p, "a").absent);
+	read_nothing();
+	ck_assert(plan_view(p, "a").absent);
+	it = next_is(PLAN_REGISTER, "a");
+	ck_assert(!plan_view(p, "a").absent);
+	plan_done(p, it, PLAN_REFUSED, "HTTP 400", now);
+	ck_assert(plan_view(p, "a").absent);
+	ck_assert_uint_eq(plan_view(p, "a").since, plan_stamp(p));
+	now += 60000;
+	it = next_is(PLAN_REGISTER, "a");
+	plan_done(p, it, PLAN_LOST, "connection reset", now);
+	ck_assert(!plan_view(p, "a").absent);
+}
+END_TEST
+
 START_TEST(never_written_over_others)
 {
 	want("a", SERVICE_PASSING, 1);
@@ -1202,6 +1224,7 @@ START_TEST(never_written_over_others)
 	fresh(true);
 	read_a(ACTUAL_FOREIGN, 1);
 	ck_assert(!written("a"));
+	ck_assert(plan_view(p, "a").foreign && !plan_view(p, "a").absent);
 	ck_assert_ptr_nonnull(
 	    strstr(plan_view(p, "a").error, "not katalogd's"));
 }
@@ -1218,6 +1241,7 @@ add_views(Suite *s)
 	tcase_add_test(t, not_written_while_another_write_is_under_way);
 	tcase_add_test(t, confirmed_when_asked);
 	tcase_add_test(t, not_written_with_another_definition);
+	tcase_add_test(t, absent_while_nothing_is_on_its_way);
 	tcase_add_test(t, never_written_over_others);
 	suite_add_tcase(s, t);
 }

@@ -90,7 +90,7 @@ tell(const struct pod_item *item, bool gates)
 #define FINE   IN_POD, .ours = true, .ready = true, .services = 1, .gated = true
 #define SHOWN(is) \
 	{ \
-		true, "", SERVICE_PASSING, CATALOG_##is, true \
+		true, "", SERVICE_PASSING, false, CATALOG_##is, true \
 	}
 
 static const struct {
@@ -108,16 +108,17 @@ static const struct {
 	{ { FINE, .sidecar = "" }, SHOWN(ABSENT), "NotInCatalog", "", true },
 	/* As its owner fixed it. */
 	{ { FINE, .sidecar = "" },
-	    { true, "", SERVICE_WARNING, CATALOG_WARNING, true }, "Synced", "",
-	    false },
+	    { true, "", SERVICE_WARNING, false, CATALOG_WARNING, true },
+	    "Synced", "", false },
 	{ { FINE, .sidecar = "" },
-	    { true, "", SERVICE_WARNING, CATALOG_PASSING, true },
+	    { true, "", SERVICE_WARNING, false, CATALOG_PASSING, true },
 	    "NotInCatalog", "", true },
-	{ { FINE, .sidecar = "" }, { false, "", SERVICE_PASSING, 0, false },
-	    "NotRegistered", "not at the agent as it is to be", true },
 	{ { FINE, .sidecar = "" },
-	    { false, "HTTP 403", SERVICE_PASSING, 0, false }, "NotRegistered",
-	    ": HTTP 403", true },
+	    { false, "", SERVICE_PASSING, false, 0, false }, "NotRegistered",
+	    "not at the agent as it is to be", true },
+	{ { FINE, .sidecar = "" },
+	    { false, "HTTP 403", SERVICE_PASSING, false, 0, false },
+	    "NotRegistered", ": HTTP 403", true },
 	{ { FINE, .sidecar = "sync" }, SHOWN(PASSING), "WaitingForSidecar",
 	    "container sync, has not registered", false },
 	{ { FINE, .sidecar = "sync", .sidecar_ready = true }, SHOWN(PASSING),

@@ -170,8 +170,8 @@ a_list(void)
 static void
 all_passing(void)
 {
-	at = (struct service_view){ true, "", SERVICE_PASSING, CATALOG_PASSING,
-		true };
+	at = (struct service_view){ true, "", SERVICE_PASSING, false,
+		CATALOG_PASSING, true };
 }
 
 /* ---- what is refused ---- */
@@ -408,29 +408,41 @@ START_TEST(register_asks_the_agent_once_more)
 }
 END_TEST
 
+enum at_agent { WRITTEN, NOT_YET, NOT_THERE };
+
 static const struct {
-	bool written;
+	enum at_agent agent;
 	enum service_status status;
 	enum catalog_shown shown;
 	bool out;
 } outs[] = {
-	{ true, SERVICE_CRITICAL, CATALOG_CRITICAL, true },
-	{ true, SERVICE_CRITICAL, CATALOG_ABSENT, true },
-	{ true, SERVICE_CRITICAL, CATALOG_WARNING, true },
-	{ true, SERVICE_WARNING, CATALOG_WARNING, true },
-	{ true, SERVICE_CRITICAL, CATALOG_PASSING, false },
-	{ true, SERVICE_CRITICAL, CATALOG_UNKNOWN, false },
-	{ true, SERVICE_CRITICAL, CATALOG_OTHER, false },
-	{ true, SERVICE_PASSING, CATALOG_CRITICAL, false },
-	{ false, SERVICE_CRITICAL, CATALOG_CRITICAL, false },
+	{ WRITTEN, SERVICE_CRITICAL, CATALOG_CRITICAL, true },
+	{ WRITTEN, SERVICE_CRITICAL, CATALOG_ABSENT, true },
+	{ WRITTEN, SERVICE_CRITICAL, CATALOG_WARNING, true },
+	{ WRITTEN, SERVICE_WARNING, CATALOG_WARNING, true },
+	{ WRITTEN, SERVICE_CRITICAL, CATALOG_PASSING, false },
+	{ WRITTEN, SERVICE_CRITICAL, CATALOG_UNKNOWN, false },
+	{ WRITTEN, SERVICE_CRITICAL, CATALOG_OTHER, false },
+	{ WRITTEN, SERVICE_PASSING, CATALOG_CRITICAL, false },
+	{ NOT_YET, SERVICE_CRITICAL, CATALOG_CRITICAL, false },
+	/* The agent refused it, or has somebody else's. */
+	{ NOT_THERE, SERVICE_CRITICAL, CATALOG_ABSENT, true },
+	{ NOT_THERE, SERVICE_CRITICAL, CATALOG_PASSING, false },
+	{ NOT_THERE, SERVICE_CRITICAL, CATALOG_UNKNOWN, false },
+	{ NOT_THERE, SERVICE_PASSING, CATALOG_ABSENT, false },
 };
 
 START_TEST(deregister_waits)
 {
 	a_list();
 	call(1, CALL_DEREGISTER);
-	at = (struct service_view){ outs[_i].written, "", outs[_i].status,
-		outs[_i].shown, false };
+	at = (struct service_view){
+		.written = outs[_i].agent == WRITTEN,
+		.absent = outs[_i].agent == NOT_THERE,
+		.error = "",
+		.status = outs[_i].status,
+		.shown = outs[_i].shown,
+	};
 	settle();
 	ck_assert_uint_eq(code, outs[_i].out ? CALL_OK : WAITS);
 	ck_assert_int_eq(needed_catalog, !outs[_i].out);

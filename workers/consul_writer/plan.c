@@ -453,7 +453,9 @@ plan_view(struct plan *p, const char *id)
 		return (struct plan_view){ .error = "" };
 	return (struct plan_view){
 		.written = it->written,
-		.since = it->written_since,
+		.absent = !it->in_flight && it->state == ACTUAL_ABSENT,
+		.foreign = !it->in_flight && it->state == ACTUAL_FOREIGN,
+		.since = it->written ? it->written_since : it->stamp,
 		.confirmed = it->confirmed,
 		.want = it->want,
 		.error = item_error(it),

@@ -146,7 +146,14 @@ struct plan_view {
 	 * might change that.
 	 */
 	bool written;
-	uint64_t since; /* written only: as plan_stamp() was then */
+	/*
+	 * The agent has nothing of ours by that ID, nor is it on its way;
+	 * foreign: but something of somebody else.
+	 */
+	bool absent;
+	bool foreign;
+	/* As plan_stamp() was then; absent: after the last write. */
+	uint64_t since;
 	/*
 	 * The stamp at the start of the last write that the agent took: it had
 	 * the service, for others say that they don't know it.

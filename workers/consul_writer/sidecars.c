@@ -60,14 +60,16 @@ on_view(const char *id, void *arg)
 	struct plan_view v = writer_view(s->conf.writer, id);
 	struct service_view view = {
 		.written = v.written,
+		.absent = v.absent || v.foreign,
 		.error = v.error,
 	};
 
 	if (v.want != NULL)
 		view.status = v.want->status;
-	if (!v.written)
-		return view;
-	view.shown = shown(s, &v);
+	if (v.written || v.absent)
+		view.shown = shown(s, &v);
+	else if (v.foreign)
+		view.shown = CATALOG_ABSENT;
 	view.confirmed = v.confirmed > catalog_came(s->catalog);
 	return view;
 }

@@ -143,10 +143,12 @@ standing_of(const struct pod *pod, struct outlook *o, char text[STANDING_TEXT])
 }
 
 static bool
-is_out(enum catalog_shown shown)
+is_out(const struct service_view *v)
 {
-	return shown == CATALOG_ABSENT || shown == CATALOG_WARNING ||
-	    shown == CATALOG_CRITICAL;
+	if (v->status == SERVICE_PASSING || (!v->written && !v->absent))
+		return false;
+	return v->shown == CATALOG_ABSENT || v->shown == CATALOG_WARNING ||
+	    v->shown == CATALOG_CRITICAL;
 }
 
 bool
@@ -158,9 +160,7 @@ standing_is_out(const struct pod *pod, struct outlook *o)
 	TAILQ_FOREACH(s, &pod->services, link) {
 		struct service_view v = view(o, s);
 
-		if (!v.written || v.status == SERVICE_PASSING ||
-		    !is_out(v.shown))
-			out = false;
+		out &= is_out(&v);
 	}
 	o->needs_catalog |= !out;
 	return out;

@@ -16,7 +16,8 @@ struct service_view {
 	bool written; /* at the agent, as it is wanted */
 	const char *error; /* why not; "": it is on its way */
 	enum service_status status; /* as it is wanted */
-	enum catalog_shown shown; /* written only */
+	bool absent; /* the agent has nothing of ours by its ID */
+	enum catalog_shown shown; /* written or absent only */
 	/*
 	 * Shown only: the agent had it after the catalog showed it. It may
 	 * have started anew meanwhile, with nothing, and the catalog follows.

@@ -210,7 +210,7 @@ writer_view(struct writer *w, const char *id)
 	struct plan_view v = plan_view(w->plan, id);
 
 	if (!w->agent.known || plan_stale(w->plan, clock_ms()))
-		v.written = false;
+		v.written = v.absent = v.foreign = false;
 	return v;
 }
 
