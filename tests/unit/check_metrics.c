@@ -1,4 +1,5 @@
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,6 +112,87 @@ START_TEST(refuses_nonsense)
 }
 END_TEST
 
+/* What http counts itself, of workers: prometheus.c. */
+static const char *const of_workers[] = { "katalogd_build_info",
+	"katalogd_synced", "katalogd_worker_ready",
+	"katalogd_worker_restarts_total", "katalogd_worker_uptime_seconds" };
+
+#define OF_WORKERS (sizeof(of_workers) / sizeof(*of_workers))
+
+/* For free(). */
+static char *
+manual(void)
+{
+	const char *top = getenv("TOP_SRCDIR");
+	char path[4096], *text = calloc(1, 1 << 20);
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/man/katalogd.8",
+	    top != NULL ? top : ".");
+	f = fopen(path, "r");
+	ck_assert_msg(f != NULL, "%s", path);
+	ck_assert_uint_gt(fread(text, 1, (1 << 20) - 1, f), 0);
+	fclose(f);
+	return text;
+}
+
+/* "\n.It Va NAME\n", with " Brq LABEL , LABEL" behind the name. */
+static void
+item_of(const struct metric_def *d, char *buf, size_t cap)
+{
+	const char *label = d->labels != NULL ? d->labels : "";
+	const char *before = " Brq ";
+	char name[64];
+	size_t n = (size_t)snprintf(buf, cap, "\n.It Va %s", d->name);
+
+	while (sscanf(label, "%63[a-z]=", name) == 1) {
+		n += (size_t)snprintf(buf + n, cap - n, "%s%s", before, name);
+		before = " , ";
+		label += strcspn(label, ",");
+		label += *label == ',';
+	}
+	snprintf(buf + n, cap - n, "\n");
+}
+
+START_TEST(stands_in_the_manual)
+{
+	char *text = manual(), item[256];
+
+	for (unsigned i = 0; i < METRIC_MAX; i++) {
+		item_of(metric_def((enum metric)i), item, sizeof(item));
+		ck_assert_msg(strstr(text, item) != NULL, "%s", item);
+	}
+	free(text);
+}
+END_TEST
+
+static bool
+exists(const char *name)
+{
+	for (unsigned i = 0; i < METRIC_MAX; i++)
+		if (strcmp(metric_def((enum metric)i)->name, name) == 0)
+			return true;
+	for (size_t i = 0; i < OF_WORKERS; i++)
+		if (strcmp(of_workers[i], name) == 0)
+			return true;
+	return false;
+}
+
+START_TEST(manual_knows_no_more)
+{
+	char *text = manual(), *at = text, name[64];
+
+	for (; (at = strstr(at, "\n.It Va ")) != NULL; at++) {
+		ck_assert_int_eq(sscanf(at, "\n.It Va %63s", name), 1);
+		ck_assert_msg(exists(name), "%s", name);
+	}
+	for (size_t i = 0; i < OF_WORKERS; i++)
+		ck_assert_msg(strstr(text, of_workers[i]) != NULL, "%s",
+		    of_workers[i]);
+	free(text);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -124,6 +206,8 @@ main(void)
 	tcase_add_test(t, observes_into_buckets);
 	tcase_add_test(t, goes_over_the_wire);
 	tcase_add_test(t, refuses_nonsense);
+	tcase_add_test(t, stands_in_the_manual);
+	tcase_add_test(t, manual_knows_no_more);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
