@@ -5,8 +5,12 @@
 #include "common/log.h"
 #include "common/state.h"
 
-/* Between two FRESH when nothing else is said. */
-#define FRESH_MS 5000
+/*
+ * Between two FRESH when nothing else is said: less than between two pulses,
+ * which come each 5 s. Longer, and every second one would say nothing, for
+ * which k8s-writer waits that is to look at a loss twice.
+ */
+#define FRESH_MS 2500
 
 struct publisher {
 	struct set *set;
