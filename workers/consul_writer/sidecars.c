@@ -13,6 +13,11 @@
 
 /* So long is waited for what http remembers. */
 #define REMEMBER_MS 2000
+/*
+ * All pods and calls are looked at, after each write: while many of them wait,
+ * some writes later. So many of both make that a millisecond.
+ */
+#define LOOKS_PER_MS 50
 /* evtimer's: far enough to be never. */
 #define LONG_MS (3600 * 1000ULL)
 /* libevent's clock may be a tick early. */
@@ -33,6 +38,7 @@ struct sidecars {
 	bool ready; /* ready() was called */
 	bool whole; /* the set is as its source was at one moment */
 	bool changed; /* somebody's wait may be over */
+	uint64_t settle_at; /* not before */
 	bool open; /* somebody waits for agent or catalog */
 };
 
@@ -122,19 +128,23 @@ tell_gate(struct sidecars *s, const struct telling *t, const char *uid)
 		publisher_put(s->conf.gates, uid, strlen(uid), buf, len);
 }
 
-static void
+/* How many they are. */
+static size_t
 tell_pods(struct sidecars *s, struct outlook *o)
 {
 	struct telling t;
+	size_t n = 0;
 
 	for (struct pod *pod = pods_first(s->pods); pod != NULL;
 	     pod = pods_next(pod)) {
 		gates_tell(pod, s->conf.set_gates, o, &t);
 		tell_report(s, &t.report);
 		tell_gate(s, &t, pod->item->uid);
+		n++;
 	}
 	publisher_complete(s->conf.gates);
 	publisher_complete(s->conf.reports);
+	return n;
 }
 
 static void
@@ -177,20 +187,28 @@ kick(struct sidecars *s)
  * Nobody is told anything while the set is between two states, or before what
  * was known earlier is known again.
  */
+static uint64_t
+settle_due(const struct sidecars *s)
+{
+	return s->changed && s->whole && s->ready ? s->settle_at : UINT64_MAX;
+}
+
 static void
 settle(struct sidecars *s, uint64_t now)
 {
+	size_t looks = calls_count(s->calls);
 	struct outlook o = {
 		.view = on_view,
 		.confirm = on_confirm,
 		.arg = s,
 	};
 
-	if (!s->changed || !s->whole || !s->ready)
+	if (settle_due(s) > now)
 		return;
 	s->changed = false;
 	catalog_node(s->catalog, writer_node(s->conf.writer), now);
-	tell_pods(s, &o);
+	looks += tell_pods(s, &o);
+	s->settle_at = now + looks / LOOKS_PER_MS;
 	calls_settle(s->calls, &o);
 	catalog_want(s->catalog, o.needs_catalog, now);
 	s->open = o.needs_catalog;
@@ -284,6 +302,8 @@ run(struct sidecars *s)
 	settle(s, now);
 	run_catalog(s, now);
 	due = catalog_due(s->catalog);
+	if (settle_due(s) < due)
+		due = settle_due(s);
 	if (due == UINT64_MAX)
 		return;
 	timer_arm(s->timer,

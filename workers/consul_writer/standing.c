@@ -12,10 +12,11 @@ view(const struct outlook *o, const struct pod_service *s)
 	return o->view(s->id, o->arg);
 }
 
-static void say(char text[STANDING_TEXT], const char *fmt, ...)
+/* Always true. */
+static bool say(char text[STANDING_TEXT], const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
-static void
+static bool
 say(char text[STANDING_TEXT], const char *fmt, ...)
 {
 	va_list ap;
@@ -23,6 +24,7 @@ say(char text[STANDING_TEXT], const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, STANDING_TEXT, fmt, ap);
 	va_end(ap);
+	return true;
 }
 
 /* ---- one after the other; true: it waits for that ---- */
@@ -34,31 +36,30 @@ no_services(const struct pod *pod, struct outlook *o, char *text)
 
 	(void)o;
 	if (!item->ours)
-		say(text, "the pod has no annotation service-names");
-	else
-		say(text, "no service can be made of the pod's annotations");
-	return !item->ours || (item->services == 0 && !item->waits);
+		return say(text, "the pod has no annotation service-names");
+	return item->services == 0 && !item->waits &&
+	    say(text, "no service can be made of the pod's annotations");
 }
 
 static bool
 not_ready(const struct pod *pod, struct outlook *o, char *text)
 {
 	(void)o;
-	say(text,
-	    pod->item->waits ? "the pod is not running yet"
-			     : "not all of its containers are ready");
-	return pod->item->waits || !pod->item->ready;
+	if (pod->item->waits)
+		return say(text, "the pod is not running yet");
+	return !pod->item->ready &&
+	    say(text, "not all of its containers are ready");
 }
 
 static bool
 no_sidecar(const struct pod *pod, struct outlook *o, char *text)
 {
+	bool out = pod->sidecar == POD_SIDECAR_DEREGISTERED;
+
 	(void)o;
-	say(text, "its sidecar, container %.63s, %s", pod->item->sidecar,
-	    pod->sidecar == POD_SIDECAR_DEREGISTERED ? "has deregistered it"
-						     : "has not registered");
-	return pod->sidecar == POD_SIDECAR_WAITING ||
-	    pod->sidecar == POD_SIDECAR_DEREGISTERED;
+	return (out || pod->sidecar == POD_SIDECAR_WAITING) &&
+	    say(text, "its sidecar, container %.63s, %s", pod->item->sidecar,
+		out ? "has deregistered it" : "has not registered");
 }
 
 static bool
@@ -71,12 +72,12 @@ not_at_agent(const struct pod *pod, struct outlook *o, char *text)
 
 		if (v.written)
 			continue;
-		say(text, ID " is not at the agent as it is to be%s%.150s",
-		    s->id, *v.error != '\0' ? ": " : "", v.error);
-		return true;
+		return say(text,
+		    ID " is not at the agent as it is to be%s%.150s", s->id,
+		    *v.error != '\0' ? ": " : "", v.error);
 	}
-	say(text, "not all of its services are known yet");
-	return pod->nservices != pod->item->services;
+	return pod->nservices != pod->item->services &&
+	    say(text, "not all of its services are known yet");
 }
 
 static bool
@@ -89,9 +90,8 @@ not_in_catalog(const struct pod *pod, struct outlook *o, char *text)
 
 		if (v.shown == catalog_of_status(v.status))
 			continue;
-		say(text, ID " is not in Consul's catalog as it is to be",
-		    s->id);
-		return true;
+		return say(text,
+		    ID " is not in Consul's catalog as it is to be", s->id);
 	}
 	return false;
 }
@@ -102,14 +102,16 @@ not_confirmed(const struct pod *pod, struct outlook *o, char *text)
 	const struct pod_service *s;
 	bool waits = false;
 
-	say(text, "the agent is asked once more whether it has its services");
 	TAILQ_FOREACH(s, &pod->services, link) {
 		if (view(o, s).confirmed)
 			continue;
 		o->confirm(s->id, o->arg);
 		waits = true;
 	}
-	return waits;
+	return waits &&
+	    say(text,
+		"the agent is asked once more whether it has its "
+		"services");
 }
 
 static bool (*const steps[STANDINGS])(const struct pod *pod, struct outlook *o,
