@@ -246,7 +246,7 @@ END_TEST
 START_TEST(some_at_once)
 {
 	struct gate_write w[GATES_AT_ONCE];
-	char uid[8];
+	char uid[16];
 
 	for (int i = 0; i < GATES_AT_ONCE + 1; i++) {
 		snprintf(uid, sizeof(uid), "u%d", i);
