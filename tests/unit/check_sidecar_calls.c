@@ -551,6 +551,40 @@ START_TEST(an_id_is_one_call)
 }
 END_TEST
 
+static unsigned
+turn(uint64_t id, uint64_t now)
+{
+	struct call call = a_call(id % 2 ? CALL_REGISTER : CALL_DEREGISTER);
+
+	call.id = id;
+	call.now = now;
+	answers = 0;
+	ck_assert(calls_begin(c, &call));
+	settle();
+	return answers > 0 ? code : WAITS;
+}
+
+START_TEST(turns_have_a_bound)
+{
+	uint64_t id = 1, now = 5000;
+
+	a_list();
+	for (; id <= CALL_TURNS; id++)
+		ck_assert_uint_ne(turn(id, now), CALL_RESOURCE_EXHAUSTED);
+	ck_assert_uint_eq(turn(id, now), CALL_RESOURCE_EXHAUSTED);
+	ck_assert(strstr(text, "shop/web-1") != NULL);
+	/* What is no turn is free, and did not cost one. */
+	for (int i = 0; i < 3; i++)
+		ck_assert_uint_ne(turn(100 + 2 * (uint64_t)i, now),
+		    CALL_RESOURCE_EXHAUSTED);
+	ck_assert_uint_eq(turn(id, now + CALL_TURN_MS - 1),
+	    CALL_RESOURCE_EXHAUSTED);
+	now += CALL_TURN_MS;
+	ck_assert_uint_ne(turn(id, now), CALL_RESOURCE_EXHAUSTED);
+	ck_assert_uint_eq(turn(id + 1, now), CALL_RESOURCE_EXHAUSTED);
+}
+END_TEST
+
 START_TEST(calls_have_a_bound)
 {
 	a_list();
@@ -588,6 +622,7 @@ main(void)
 	tcase_add_loop_test(t, what_happens_meanwhile, 0, COUNT(meanwhiles));
 	tcase_add_test(t, several_for_one_pod);
 	tcase_add_test(t, an_id_is_one_call);
+	tcase_add_test(t, turns_have_a_bound);
 	tcase_add_test(t, calls_have_a_bound);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);

@@ -279,6 +279,23 @@ state_after(enum call_op op)
 				   : POD_SIDECAR_DEREGISTERED;
 }
 
+/* Its sidecar is to be otherwise than it is, which costs it a turn. */
+static bool
+take_turn(struct pod *pod, const struct call *call, struct verdict *v)
+{
+	uint64_t at = pod->turns_at > call->now ? pod->turns_at : call->now;
+
+	if (pod->sidecar == state_after(call->op))
+		return true;
+	if (at - call->now > (CALL_TURNS - 1) * CALL_TURN_MS)
+		return refuse_call(v, CALL_RESOURCE_EXHAUSTED,
+		    POD "registered and deregistered too often; try again "
+			"later",
+		    POD_OF(pod));
+	pod->turns_at = at + CALL_TURN_MS;
+	return true;
+}
+
 static void
 say_state(const struct pod *pod, enum call_op op)
 {
@@ -308,7 +325,7 @@ calls_begin(struct calls *c, const struct call *call)
 		    "%d calls wait already", LIMIT_GRPC_CALLS);
 	else
 		pod = admit(c, call, &v);
-	if (pod == NULL) {
+	if (pod == NULL || !take_turn(pod, call, &v)) {
 		refuse(c, call->id, &v);
 		return true;
 	}

@@ -37,7 +37,15 @@ struct call {
 	const char *container;
 	const char *peer; /* the caller's address */
 	bool local; /* it is one of this machine's */
+	uint64_t now; /* CLOCK_MONOTONIC milliseconds */
 };
+
+/*
+ * A pod that has itself taken in and out again and again writes to Consul and
+ * the log each time: so often at once, and one more in each such time.
+ */
+#define CALL_TURNS   10
+#define CALL_TURN_MS 1000
 
 struct calls_conf {
 	struct pods *pods; /* the caller's, for its life */

@@ -39,6 +39,7 @@ struct pod {
 	struct pod_item *item;
 	enum pod_sidecar sidecar;
 	enum pod_source source;
+	uint64_t turns_at; /* calls.h's: when all its turns are back */
 	TAILQ_HEAD(, pod_service) services; /* watched only */
 	size_t nservices;
 	bool watched;

@@ -463,6 +463,7 @@ on_call(struct sidecars *s, const struct msg *m)
 		.container = t.container,
 		.peer = t.peer,
 		.local = take_u8(m, TAG_LOCAL) != 0,
+		.now = clock_ms(),
 	};
 
 	take_text(m, TAG_NAMESPACE, t.namespace, sizeof(t.namespace));
