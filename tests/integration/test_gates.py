@@ -120,7 +120,8 @@ def test_one_patch_for_each_change(gates, node, kubelet, kube_proxy):
     set_ready(kubelet, pod, True)
     node.await_gate(pod, "True")
     said = [("False", "PodNotReady"), ("True", "Synced")]
-    assert conditions_of(kube_proxy.requests) == said
+    # The proxy notes an answer when it has handed it on.
+    await_for(lambda: conditions_of(kube_proxy.requests) == said)
     holds_for(lambda: len(kube_proxy.requests) == len(said), 2)
     for request in kube_proxy.requests:
         assert request.method == "PATCH"

@@ -168,7 +168,8 @@ class Audited:
     def of(cls, event):
         target = event.get("objectRef", {})
         return cls(
-            event["user"]["username"],
+            # None: a token that is none.
+            event["user"].get("username", ""),
             event["verb"],
             target.get("resource", event["requestURI"]),
             target.get("namespace", ""),
