@@ -59,12 +59,6 @@ publisher_del(struct publisher *p, const void *key, size_t key_len)
 		p->changed = true;
 }
 
-size_t
-publisher_count(const struct publisher *p)
-{
-	return set_count(p->set);
-}
-
 void
 publisher_complete(struct publisher *p)
 {

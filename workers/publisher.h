@@ -23,7 +23,6 @@ struct feed *publisher_feed(struct publisher *p);
 bool publisher_put(struct publisher *p, const void *key, size_t key_len,
     const void *val, size_t val_len);
 void publisher_del(struct publisher *p, const void *key, size_t key_len);
-size_t publisher_count(const struct publisher *p);
 
 /* From the first call on the set is the truth, and told. */
 void publisher_complete(struct publisher *p);

@@ -166,7 +166,6 @@ START_TEST(tells_when_it_was_read)
 		ck_assert_int_eq(told.confirmed, reads[i].confirmed);
 	}
 	ck_assert_uint_eq(told.synced, 1);
-	ck_assert_uint_eq(publisher_count(pub), 0);
 }
 END_TEST
 
@@ -182,7 +181,6 @@ START_TEST(leaves_out_what_is_too_much)
 	ck_assert(publisher_put(pub, "7", 1, "2", 1));
 	publisher_del(pub, "7", 1);
 	ck_assert(publisher_put(pub, "more", 4, "1", 1));
-	ck_assert_uint_eq(publisher_count(pub), LIMIT_SET_ENTRIES);
 }
 END_TEST
 

@@ -28,35 +28,12 @@ connected(struct worker *w, int fd)
 	reader_connected(w->ctx, fd);
 }
 
-static void
-link_changed(struct worker *w, enum role peer, struct channel *ch)
-{
-	if (peer == ROLE_K8S_WRITER)
-		reader_link(w->ctx, ch);
-}
-
-static bool
-message(struct worker *w, enum role peer, const struct msg *m)
-{
-	return peer == ROLE_K8S_WRITER && reader_message(w->ctx, m);
-}
-
-static void
-drained(struct worker *w, enum role peer)
-{
-	if (peer == ROLE_K8S_WRITER)
-		reader_drained(w->ctx);
-}
-
 static const struct worker_role role = {
 	.role = ROLE_CONSUL_READER,
 	.preload = preload,
 	.start = start,
 	.blob = blob,
 	.connected = connected,
-	.link = link_changed,
-	.message = message,
-	.drained = drained,
 };
 
 int

@@ -10,8 +10,14 @@
 
 /* Reads of services at once, besides the lists. */
 #define CONCURRENCY 16
-/* How often k8s-writer hears that all is well (publish.h). */
+/* How often it is looked whether k8s-writer is to hear that all is well... */
 #define FRESH_TICK_MS 5000
+/*
+ * ...which it does no sooner than so. Less than between two pulses: else every
+ * second one would say nothing, and k8s-writer waits for them to look at a
+ * loss twice.
+ */
+#define FRESH_MS (QUERY_PULSE_WAIT_MS / 2)
 /* A catalog that may hide something is asked again, so often so soon. */
 #define HIDDEN_NEW    60
 #define HIDDEN_NEW_MS 1000
@@ -401,7 +407,8 @@ reader_preload(struct worker *w, struct sandbox *sb)
 	make_follow(r);
 	make_catalog(r);
 	TAILQ_INIT(&r->reads);
-	r->publisher = publisher_new();
+	r->publisher = publisher_new(FRESH_MS);
+	worker_feeds(w, ROLE_K8S_WRITER, publisher_feed(r->publisher));
 	r->timer = evtimer_new(w->base, on_timer, r);
 	if (r->timer == NULL)
 		fatalx("consul: no timer");
@@ -434,22 +441,4 @@ void
 reader_connected(struct reader *r, int fd)
 {
 	upstream_connected(&r->consul, fd);
-}
-
-void
-reader_link(struct reader *r, struct channel *ch)
-{
-	publisher_link(r->publisher, ch);
-}
-
-bool
-reader_message(struct reader *r, const struct msg *m)
-{
-	return publisher_message(r->publisher, m);
-}
-
-void
-reader_drained(struct reader *r)
-{
-	publisher_drained(r->publisher);
 }

@@ -11,14 +11,11 @@
 
 struct reader;
 
-/* For struct worker_role, by the same names; link is that of k8s-writer. */
+/* For struct worker_role, by the same names. */
 struct reader *reader_preload(struct worker *w, struct sandbox *sb);
 void reader_start(struct reader *r);
 void reader_blob(struct reader *r, enum blob_id id, const void *data,
     size_t len);
 void reader_connected(struct reader *r, int fd);
-void reader_link(struct reader *r, struct channel *ch);
-bool reader_message(struct reader *r, const struct msg *m);
-void reader_drained(struct reader *r);
 
 #endif

@@ -13,10 +13,10 @@
 #include "workers/consul_reader/follow.h"
 #include "workers/consul_reader/hosts.h"
 #include "workers/consul_reader/listing.h"
-#include "workers/consul_reader/publish.h"
 #include "workers/consul_reader/query.h"
 #include "workers/consul_reader/reader.h"
 #include "workers/outage.h"
+#include "workers/publisher.h"
 #include "workers/upstream.h"
 
 /* A list and its request, of which there is at most one. */
