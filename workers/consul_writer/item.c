@@ -309,6 +309,18 @@ item_say(struct plan *p, struct plan_item *it)
 	p->conf.report(&r, p->conf.arg);
 }
 
+bool
+item_absent(const struct plan_item *it)
+{
+	return !it->in_flight && it->state == ACTUAL_ABSENT;
+}
+
+bool
+item_foreign(const struct plan_item *it)
+{
+	return !it->in_flight && it->state == ACTUAL_FOREIGN;
+}
+
 /* A refresh says again what the agent has. */
 static bool
 is_written(const struct plan_item *it, enum plan_op op)
@@ -322,12 +334,13 @@ is_written(const struct plan_item *it, enum plan_op op)
 static void
 item_mark(struct plan *p, struct plan_item *it, enum plan_op op)
 {
-	bool was = it->written;
+	bool was = it->written, was_away = it->away;
 
 	it->written = is_written(it, op);
-	if (it->written == was)
+	it->away = item_absent(it) || item_foreign(it);
+	if (it->written == was && it->away == was_away)
 		return;
-	if (it->written)
+	if (it->written && !was)
 		it->written_since = ++p->stamp;
 	if (p->conf.moved != NULL)
 		p->conf.moved(it->id, p->conf.arg);

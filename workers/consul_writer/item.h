@@ -48,6 +48,7 @@ struct plan_item {
 	char *error; /* NULL: it went well */
 
 	bool written; /* see plan_view() */
+	bool away; /* absent or foreign, by the same */
 	uint64_t written_since;
 	uint64_t began; /* its last write: stamp of the start */
 	uint64_t confirmed; /* began of the last one that went well */
@@ -96,6 +97,9 @@ struct plan_item *item_first(struct plan *p);
 struct plan_item *item_after(struct plan_item *it);
 /* The agent has it, and it is ours. */
 bool item_present(const struct plan_item *it);
+/* As plan_view() has it. */
+bool item_absent(const struct plan_item *it);
+bool item_foreign(const struct plan_item *it);
 /* Its state is ACTUAL_UNKNOWN. */
 struct plan_item *item_new(struct plan *p, const char *id);
 /* Without a word to anybody. */

@@ -419,6 +419,8 @@ plan_done(struct plan *p, struct plan_item *it, enum plan_result r,
 	bool news = false;
 
 	it->in_flight = false;
+	/* It was on its way: that it is away again is news. */
+	it->away = false;
 	it->stamp = ++p->stamp;
 	p->in_flight--;
 	/* It is gone: that is what was asked for. */
@@ -453,8 +455,8 @@ plan_view(struct plan *p, const char *id)
 		return (struct plan_view){ .error = "" };
 	return (struct plan_view){
 		.written = it->written,
-		.absent = !it->in_flight && it->state == ACTUAL_ABSENT,
-		.foreign = !it->in_flight && it->state == ACTUAL_FOREIGN,
+		.absent = item_absent(it),
+		.foreign = item_foreign(it),
 		.since = it->written ? it->written_since : it->stamp,
 		.confirmed = it->confirmed,
 		.want = it->want,
