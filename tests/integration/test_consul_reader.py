@@ -281,7 +281,8 @@ def test_nodes(catalog, agent, read):
             [i[-2:] for i in reader.instances.values()]
             == [("worker-1", "eu-1a")]
         ),
-        SOON,
+        # The list of nodes is read each 5 s if it changes all the time.
+        5 + SOON,
     )
 
 

@@ -72,13 +72,13 @@ def test_passes_while_it_is_registered(daemon, client, consul):
 
 def test_register_is_fast(daemon, client, consul):
     took = []
-    for _ in range(10):
+    for _ in range(5):
         began = time.monotonic()
         assert ends(client.register(*NAMES)) is Code.OK
         took.append(time.monotonic() - began)
         assert ends(client.deregister(*NAMES)) is Code.OK
     print(f"register: {[round(1000 * t) for t in took]} ms")
-    assert sorted(took)[5] < SOON
+    assert sorted(took)[2] < SOON
 
 
 def test_statuses_that_the_owner_fixed(rpc, consul):
