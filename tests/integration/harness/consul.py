@@ -11,7 +11,7 @@ import subprocess
 import threading
 import urllib.parse
 
-from .waiting import await_for, free_port
+from .waiting import SLOWNESS, await_for, free_port
 
 GET = pathlib.Path(__file__).parents[2] / "peers" / "get"
 OWN = 'Meta["external-sync-source"] == "katalog-sync"'
@@ -225,7 +225,18 @@ class Consul(Api):
             )
 
         await_for(settled, 10, "the catalog follows the agent")
-        return self.catalog()
+        return self.untouched_catalog()
+
+    def untouched_catalog(self):
+        """The agent may say again what the servers have, for a moment."""
+        seen = [None]
+
+        def same_again():
+            seen.append(self.catalog())
+            return seen[-2] == seen[-1]
+
+        await_for(same_again, 10, "no more writes", interval=0.5 * SLOWNESS)
+        return seen[-1]
 
     # What tests do to it.
 
