@@ -291,7 +291,7 @@ def test_new_token_works_at_once(gates, node, kube_proxy):
     await_for(lambda: len(asked) >= 4, 20)
     node.token_file.write_text(good)
     node.await_gate(pod, "True", timeout=3)
-    assert gatekeeper(daemon)["health"] == "ok"
+    await_for(lambda: gatekeeper(daemon)["health"] == "ok")
 
 
 def test_killed_k8s_writer(gates, node, kube_proxy):

@@ -410,6 +410,7 @@ def test_stale_state_turns_critical_by_ttl(start, kubelet, consul):
     await_for(lambda: consul.statuses() == ALL, 5)
 
 
+@pytest.mark.memory
 def test_memory_is_bounded(running):
     """An answer of one endless string is not kept."""
     kubelet, daemon, _ = running
