@@ -201,7 +201,7 @@ def test_pod_that_is_gone_from_the_apiserver(gates, node, kubelet):
     await_for(lambda: 404 in [r.status for r in node.patches()])
     asked = len(node.patches())
     holds_for(lambda: len(node.patches()) == asked, 1)
-    assert gatekeeper(daemon)["health"] == "ok"
+    await_for(lambda: gatekeeper(daemon)["health"] == "ok")
     kubelet.remove(pod)
     await_for(lambda: gatekeeper(daemon)["text"] == "1 readiness gate")
 
