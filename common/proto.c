@@ -283,6 +283,38 @@ msg_field(const struct msg *m, enum msg_tag tag)
 	return (struct tlv_field){ .tag = (uint16_t)tag };
 }
 
+uint8_t
+msg_u8(const struct msg *m, enum msg_tag tag)
+{
+	struct tlv_field f = msg_field(m, tag);
+
+	return tlv_u8(&f);
+}
+
+uint32_t
+msg_u32(const struct msg *m, enum msg_tag tag)
+{
+	struct tlv_field f = msg_field(m, tag);
+
+	return tlv_u32(&f);
+}
+
+uint64_t
+msg_u64(const struct msg *m, enum msg_tag tag)
+{
+	struct tlv_field f = msg_field(m, tag);
+
+	return tlv_u64(&f);
+}
+
+bool
+msg_str(const struct msg *m, enum msg_tag tag, char *dst, size_t cap)
+{
+	struct tlv_field f = msg_field(m, tag);
+
+	return tlv_str(&f, dst, cap);
+}
+
 role_mask
 blob_roles(enum blob_id id)
 {

@@ -229,9 +229,14 @@ const char *msg_name(unsigned type);
 
 /*
  * The (first) field with that tag in a message that proto_check() accepted;
- * val NULL if it has none. For tlv_u8() and the like.
+ * val NULL if it has none.
  */
 struct tlv_field msg_field(const struct msg *m, enum msg_tag tag);
+/* Its value, as tlv_u8() and so on have it. */
+uint8_t msg_u8(const struct msg *m, enum msg_tag tag);
+uint32_t msg_u32(const struct msg *m, enum msg_tag tag);
+uint64_t msg_u64(const struct msg *m, enum msg_tag tag);
+bool msg_str(const struct msg *m, enum msg_tag tag, char *dst, size_t cap);
 
 /* Whose blob it is. 0 for an unknown id. */
 role_mask blob_roles(enum blob_id id);

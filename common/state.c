@@ -385,10 +385,8 @@ replica_attach(struct replica *r, struct channel *ch)
 static bool
 snap_begin(struct replica *r, const struct msg *m)
 {
-	struct tlv_field epoch = msg_field(m, TAG_EPOCH);
-
 	table_clear(r->staging);
-	r->new_epoch = tlv_u64(&epoch);
+	r->new_epoch = msg_u64(m, TAG_EPOCH);
 	r->new_generation = m->generation;
 	r->state = REPLICA_SNAPSHOT;
 	r->asked = false;
@@ -470,13 +468,11 @@ apply_snapshot(struct replica *r)
 static bool
 snap_end(struct replica *r, const struct msg *m)
 {
-	struct tlv_field epoch = msg_field(m, TAG_EPOCH);
-	struct tlv_field count = msg_field(m, TAG_COUNT);
 	bool changed = r->new_epoch != r->epoch;
 
 	if (m->generation != r->new_generation ||
-	    tlv_u64(&epoch) != r->new_epoch ||
-	    tlv_u32(&count) != table_count(r->staging))
+	    msg_u64(m, TAG_EPOCH) != r->new_epoch ||
+	    msg_u32(m, TAG_COUNT) != table_count(r->staging))
 		return false;
 	if (!apply_snapshot(r))
 		return false;
@@ -549,12 +545,9 @@ ignore(struct replica *r, const struct msg *m)
 static bool
 fresh(struct replica *r, const struct msg *m)
 {
-	struct tlv_field read_at = msg_field(m, TAG_READ_AT);
-	struct tlv_field confirmed = msg_field(m, TAG_CONFIRMED);
-
 	if (r->ops->fresh != NULL)
-		r->ops->fresh(tlv_u64(&read_at), tlv_u8(&confirmed) == 1,
-		    r->arg);
+		r->ops->fresh(msg_u64(m, TAG_READ_AT),
+		    msg_u8(m, TAG_CONFIRMED) == 1, r->arg);
 	return true;
 }
 

@@ -32,22 +32,14 @@ struct answer {
 };
 
 static bool
-text_of(const struct msg *m, enum msg_tag tag, char *buf, size_t cap)
-{
-	struct tlv_field f = msg_field(m, tag);
-
-	return tlv_str(&f, buf, cap);
-}
-
-static bool
 credentials_of(const struct msg *m, struct answer *a)
 {
-	struct tlv_field bits = msg_field(m, TAG_INLINE);
+	uint8_t bits = msg_u8(m, TAG_INLINE);
 
 	for (size_t i = 0; i < CREDENTIALS; i++) {
 		struct tlv_field f = msg_field(m, credentials[i].tag);
 
-		if ((tlv_u8(&bits) & credentials[i].bit) != 0)
+		if ((bits & credentials[i].bit) != 0)
 			a->data[i] = f;
 		else if (!tlv_str(&f, a->paths[i], sizeof(a->paths[i])))
 			return false;
@@ -58,13 +50,11 @@ credentials_of(const struct msg *m, struct answer *a)
 static bool
 parse(const struct msg *m, struct answer *a)
 {
-	struct tlv_field insecure = msg_field(m, TAG_INSECURE);
-
 	memset(a, 0, sizeof(*a));
-	a->insecure = tlv_u8(&insecure) != 0;
-	return text_of(m, TAG_TEXT, a->problem, sizeof(a->problem)) &&
-	    text_of(m, TAG_URL, a->url, sizeof(a->url)) &&
-	    text_of(m, TAG_SERVER_NAME, a->server_name,
+	a->insecure = msg_u8(m, TAG_INSECURE) != 0;
+	return msg_str(m, TAG_TEXT, a->problem, sizeof(a->problem)) &&
+	    msg_str(m, TAG_URL, a->url, sizeof(a->url)) &&
+	    msg_str(m, TAG_SERVER_NAME, a->server_name,
 		sizeof(a->server_name)) &&
 	    credentials_of(m, a);
 }

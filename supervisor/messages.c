@@ -35,11 +35,8 @@ layers_hold(uint32_t layers)
 static bool
 on_ready(struct proc *p, const struct msg *m)
 {
-	struct tlv_field layers = msg_field(m, TAG_LAYERS);
-	struct tlv_field missing = msg_field(m, TAG_MISSING);
-
-	p->layers = tlv_u32(&layers);
-	if (!tlv_str(&missing, p->missing, sizeof(p->missing)))
+	p->layers = msg_u32(m, TAG_LAYERS);
+	if (!msg_str(m, TAG_MISSING, p->missing, sizeof(p->missing)))
 		return false;
 	if (!layers_hold(p->layers)) {
 		log_error("%s: READY without its sandbox (layers 0x%x)",
@@ -68,24 +65,19 @@ on_pong(struct proc *p, const struct msg *m)
 static bool
 on_log(struct proc *p, const struct msg *m)
 {
-	struct tlv_field level = msg_field(m, TAG_LEVEL);
 	struct tlv_field text = msg_field(m, TAG_TEXT);
 
-	proc_log(p, (enum log_level)tlv_u8(&level), (const char *)text.val,
-	    text.len);
+	proc_log(p, (enum log_level)msg_u8(m, TAG_LEVEL),
+	    (const char *)text.val, text.len);
 	return true;
 }
 
 static bool
 on_health(struct proc *p, const struct msg *m)
 {
-	struct tlv_field health = msg_field(m, TAG_HEALTH);
-	struct tlv_field synced = msg_field(m, TAG_SYNCED);
-	struct tlv_field text = msg_field(m, TAG_TEXT);
-
-	p->health = (enum health)tlv_u8(&health);
-	p->synced = tlv_u8(&synced) != 0;
-	if (!tlv_str(&text, p->text, sizeof(p->text)))
+	p->health = (enum health)msg_u8(m, TAG_HEALTH);
+	p->synced = msg_u8(m, TAG_SYNCED) != 0;
+	if (!msg_str(m, TAG_TEXT, p->text, sizeof(p->text)))
 		return false;
 	supervisor_proc_changed(p->sup, p);
 	return true;
@@ -144,8 +136,7 @@ on_connect(struct proc *p, const struct msg *m)
 static bool
 on_bad_link(struct proc *p, const struct msg *m)
 {
-	struct tlv_field id = msg_field(m, TAG_ID);
-	enum role role = tlv_u8(&id);
+	enum role role = msg_u8(m, TAG_ID);
 	struct proc *peer = role < ROLE_MAX ? p->sup->procs[role] : NULL;
 
 	if (!roles_linked(p->def->role, role) || peer == NULL)

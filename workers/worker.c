@@ -186,19 +186,11 @@ take_blob(struct process *pr, enum blob_id id, int fd)
 	return good;
 }
 
-static uint8_t
-id_of(const struct msg *m)
-{
-	struct tlv_field id = msg_field(m, TAG_ID);
-
-	return tlv_u8(&id);
-}
-
 static bool
 on_blob(struct process *pr, const struct msg *m)
 {
 	bool good = pr->role->blob == NULL ||
-	    take_blob(pr, (enum blob_id)id_of(m), m->fd);
+	    take_blob(pr, (enum blob_id)msg_u8(m, TAG_ID), m->fd);
 
 	close(m->fd);
 	return good;
@@ -210,7 +202,8 @@ static bool
 on_listen(struct process *pr, const struct msg *m)
 {
 	if (pr->role->listen != NULL)
-		pr->role->listen(&pr->w, (enum listen_id)id_of(m), m->fd);
+		pr->role->listen(&pr->w, (enum listen_id)msg_u8(m, TAG_ID),
+		    m->fd);
 	else
 		close(m->fd);
 	return true;
@@ -353,7 +346,7 @@ static const struct channel_ops link_ops = {
 static bool
 on_link(struct process *pr, const struct msg *m)
 {
-	enum role peer = (enum role)id_of(m);
+	enum role peer = (enum role)msg_u8(m, TAG_ID);
 	struct channel *ch;
 
 	drop_link(pr, peer);

@@ -153,34 +153,15 @@ static struct set *reports;
 static const enum msg_tag texts[] = { TAG_NAMESPACE, TAG_POD, TAG_CONTAINER,
 	TAG_PEER };
 
-static uint8_t
-u8_of(const struct msg *m, enum msg_tag tag)
-{
-	struct tlv_field f = msg_field(m, tag);
-
-	return tlv_u8(&f);
-}
-
-static uint64_t
-id_of(const struct msg *m)
-{
-	struct tlv_field f = msg_field(m, TAG_CALL);
-
-	return tlv_u64(&f);
-}
-
 static void
 heard_call(const struct msg *m)
 {
 	writer.calls++;
-	writer.id = id_of(m);
-	writer.op = u8_of(m, TAG_OP);
-	writer.local = u8_of(m, TAG_LOCAL);
-	for (size_t i = 0; i < COUNT(texts); i++) {
-		struct tlv_field f = msg_field(m, texts[i]);
-
-		tlv_str(&f, writer.text[i], sizeof(writer.text[i]));
-	}
+	writer.id = msg_u64(m, TAG_CALL);
+	writer.op = msg_u8(m, TAG_OP);
+	writer.local = msg_u8(m, TAG_LOCAL);
+	for (size_t i = 0; i < COUNT(texts); i++)
+		msg_str(m, texts[i], writer.text[i], sizeof(writer.text[i]));
 }
 
 static void
@@ -212,7 +193,7 @@ writer_hears(struct channel *ch, const struct msg *m, void *arg)
 		return true;
 	case MSG_CALL_END:
 		writer.ends++;
-		writer.id = id_of(m);
+		writer.id = msg_u64(m, TAG_CALL);
 		return true;
 	case MSG_REMEMBER:
 		heard_remember(m);

@@ -427,49 +427,25 @@ struct call_texts {
 	char peer[LIMIT_ADDRESS + 1];
 };
 
-static void
-take_text(const struct msg *m, enum msg_tag tag, char *to, size_t cap)
-{
-	struct tlv_field f = msg_field(m, tag);
-
-	tlv_str(&f, to, cap);
-}
-
-static uint8_t
-take_u8(const struct msg *m, enum msg_tag tag)
-{
-	struct tlv_field f = msg_field(m, tag);
-
-	return tlv_u8(&f);
-}
-
-static uint64_t
-take_id(const struct msg *m)
-{
-	struct tlv_field f = msg_field(m, TAG_CALL);
-
-	return tlv_u64(&f);
-}
-
 static bool
 on_call(struct sidecars *s, const struct msg *m)
 {
 	struct call_texts t;
 	const struct call call = {
-		.id = take_id(m),
-		.op = (enum call_op)take_u8(m, TAG_OP),
+		.id = msg_u64(m, TAG_CALL),
+		.op = (enum call_op)msg_u8(m, TAG_OP),
 		.namespace = t.namespace,
 		.pod = t.pod,
 		.container = t.container,
 		.peer = t.peer,
-		.local = take_u8(m, TAG_LOCAL) != 0,
+		.local = msg_u8(m, TAG_LOCAL) != 0,
 		.now = clock_ms(),
 	};
 
-	take_text(m, TAG_NAMESPACE, t.namespace, sizeof(t.namespace));
-	take_text(m, TAG_POD, t.pod, sizeof(t.pod));
-	take_text(m, TAG_CONTAINER, t.container, sizeof(t.container));
-	take_text(m, TAG_PEER, t.peer, sizeof(t.peer));
+	msg_str(m, TAG_NAMESPACE, t.namespace, sizeof(t.namespace));
+	msg_str(m, TAG_POD, t.pod, sizeof(t.pod));
+	msg_str(m, TAG_CONTAINER, t.container, sizeof(t.container));
+	msg_str(m, TAG_PEER, t.peer, sizeof(t.peer));
 	if (!calls_begin(s->calls, &call))
 		return false;
 	kick(s);
@@ -479,7 +455,7 @@ on_call(struct sidecars *s, const struct msg *m)
 static bool
 on_call_end(struct sidecars *s, const struct msg *m)
 {
-	calls_end(s->calls, take_id(m));
+	calls_end(s->calls, msg_u64(m, TAG_CALL));
 	kick(s);
 	return true;
 }

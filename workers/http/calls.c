@@ -90,22 +90,19 @@ find(const struct calls *c, uint64_t id)
 bool
 calls_message(struct calls *c, const struct msg *m)
 {
-	struct tlv_field id = msg_field(m, TAG_CALL);
-	struct tlv_field code = msg_field(m, TAG_CODE);
-	struct tlv_field text = msg_field(m, TAG_TEXT);
+	uint64_t id = msg_u64(m, TAG_CALL);
 	char why[LIMIT_TEXT + 1];
 	struct call *call;
 
-	if (m->type != MSG_ANSWER || tlv_u64(&id) == 0 ||
-	    tlv_u64(&id) > c->last_id)
+	if (m->type != MSG_ANSWER || id == 0 || id > c->last_id)
 		return false;
 	/* One that ended here while its answer was under way is no error. */
-	call = find(c, tlv_u64(&id));
+	call = find(c, id);
 	if (call == NULL)
 		return true;
-	tlv_str(&text, why, sizeof(why));
-	grpc_call_end(take_out(c, call), (enum grpc_code)tlv_u8(&code), why,
-	    NULL, 0);
+	msg_str(m, TAG_TEXT, why, sizeof(why));
+	grpc_call_end(take_out(c, call), (enum grpc_code)msg_u8(m, TAG_CODE),
+	    why, NULL, 0);
 	return true;
 }
 

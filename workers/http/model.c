@@ -18,56 +18,30 @@ worker_state_name(enum worker_state st)
 	return st <= WORKER_BACKOFF ? state_names[st] : "unknown";
 }
 
-static uint32_t
-u32_of(const struct msg *msg, enum msg_tag tag)
-{
-	struct tlv_field f = msg_field(msg, tag);
-
-	return tlv_u32(&f);
-}
-
-static uint8_t
-u8_of(const struct msg *msg, enum msg_tag tag)
-{
-	struct tlv_field f = msg_field(msg, tag);
-
-	return tlv_u8(&f);
-}
-
-/* proto.c bounds the text to what fits. */
-static void
-text_of(const struct msg *msg, enum msg_tag tag, char *dst, size_t cap)
-{
-	struct tlv_field f = msg_field(msg, tag);
-
-	tlv_str(&f, dst, cap);
-}
-
 bool
 model_worker(struct model *m, const struct msg *msg, uint64_t now_ms)
 {
-	enum role role = (enum role)u8_of(msg, TAG_ROLE);
-	struct tlv_field since = msg_field(msg, TAG_SINCE);
+	enum role role = (enum role)msg_u8(msg, TAG_ROLE);
 	struct worker_info *w;
 
-	/* proto.c bounds the other values. */
+	/* proto.c bounds the other values, and texts to what fits. */
 	if (role == ROLE_SUPERVISOR)
 		return false;
 	w = &m->workers[role];
-	w->state = (enum worker_state)u8_of(msg, TAG_STATE);
+	w->state = (enum worker_state)msg_u8(msg, TAG_STATE);
 	if (w->state == WORKER_READY)
 		w->down_ms = 0;
 	else if (w->down_ms == 0)
 		w->down_ms = now_ms;
 	w->known = true;
-	w->health = (enum health)u8_of(msg, TAG_HEALTH);
-	w->pid = u32_of(msg, TAG_PID);
-	w->since_ms = tlv_u64(&since);
-	w->restarts = u32_of(msg, TAG_RESTARTS);
-	w->layers = u32_of(msg, TAG_LAYERS);
-	text_of(msg, TAG_MISSING, w->missing, sizeof(w->missing));
-	text_of(msg, TAG_TEXT, w->text, sizeof(w->text));
-	if (u8_of(msg, TAG_SYNCED))
+	w->health = (enum health)msg_u8(msg, TAG_HEALTH);
+	w->pid = msg_u32(msg, TAG_PID);
+	w->since_ms = msg_u64(msg, TAG_SINCE);
+	w->restarts = msg_u32(msg, TAG_RESTARTS);
+	w->layers = msg_u32(msg, TAG_LAYERS);
+	msg_str(msg, TAG_MISSING, w->missing, sizeof(w->missing));
+	msg_str(msg, TAG_TEXT, w->text, sizeof(w->text));
+	if (msg_u8(msg, TAG_SYNCED))
 		m->synced |= ROLE_BIT(role);
 	return true;
 }
