@@ -16,6 +16,7 @@
 #include <event2/listener.h>
 #include <event2/util.h>
 
+#include "common/accept.h"
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/url.h"
@@ -123,26 +124,13 @@ on_client(struct event_base *base, void *arg)
 	return bufferevent_socket_new(base, -1, 0);
 }
 
-static void
-accept_again(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	evconnlistener_enable(arg);
-}
-
 /* Most likely no descriptor was left: those that were ended are still there. */
 static void
 accept_failed(struct evconnlistener *l, void *arg)
 {
-	static const struct timeval pause = { 0, ACCEPT_PAUSE_MS * 1000 };
-
 	/* arg is evhttp's: it made itself the listener's argument. */
 	(void)arg;
-	evconnlistener_disable(l);
-	if (event_base_once(evconnlistener_get_base(l), -1, EV_TIMEOUT,
-		accept_again, l, &pause) == -1)
-		fatalx("no memory for a timer");
+	accept_pause(l, ACCEPT_PAUSE_MS);
 }
 
 /* "::" takes both families; without IPv6 in the kernel it is "0.0.0.0". */

@@ -12,6 +12,7 @@
 
 #include "common/clock.h"
 #include "common/duration.h"
+#include "common/timer.h"
 #include "supervisor/handout.h"
 #include "supervisor/messages.h"
 #include "supervisor/spawn.h"
@@ -153,15 +154,11 @@ static void
 set_timer(struct proc *p)
 {
 	uint64_t ms = restart_wait_ms(&p->restart, clock_ms());
-	struct timeval tv = {
-		.tv_sec = (time_t)(ms / 1000),
-		.tv_usec = (suseconds_t)(ms % 1000 * 1000),
-	};
 
 	if (ms == RESTART_NEVER)
 		evtimer_del(p->timer);
 	else
-		evtimer_add(p->timer, &tv);
+		timer_arm(p->timer, ms);
 }
 
 static void

@@ -1,22 +1,12 @@
 #include "supervisor/stop.h"
 
 #include "common/clock.h"
+#include "common/timer.h"
 
 /* So long the writers wait for the readers' end, and http for theirs. */
 #define STEP_MS 500
 /* Then SIGKILL. */
 #define LAST_MS 4000
-
-static void
-wait_for(struct supervisor *sup, uint64_t ms)
-{
-	struct timeval tv = {
-		.tv_sec = (time_t)(ms / 1000),
-		.tv_usec = (suseconds_t)(ms % 1000 * 1000),
-	};
-
-	evtimer_add(sup->stop_timer, &tv);
-}
 
 /* Also those of earlier steps: one may have been about to start again. */
 static void
@@ -86,7 +76,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	}
 	if (sup->stop_order < ROLE_STOP_LAST)
 		next_step(sup);
-	wait_for(sup,
+	timer_arm(sup->stop_timer,
 	    sup->stop_order < ROLE_STOP_LAST ? STEP_MS : LAST_MS - since);
 	stop_go_on(sup);
 }
@@ -105,6 +95,6 @@ stop_begin(struct supervisor *sup, int status)
 	sup->stop_ms = clock_ms();
 	sup->stop_order = 0;
 	notify_stopping(&sup->notify);
-	wait_for(sup, STEP_MS);
+	timer_arm(sup->stop_timer, STEP_MS);
 	stop_go_on(sup);
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/timer.h"
 
 /*
  * A socket of curl's. Its read event stays when curl has no use for it between
@@ -160,13 +161,12 @@ static int
 on_timeout_set(CURLM *multi, long ms, void *arg)
 {
 	struct curl_loop *l = arg;
-	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
 
 	(void)multi;
 	if (ms < 0)
 		evtimer_del(l->timer);
 	else
-		evtimer_add(l->timer, &tv);
+		timer_arm(l->timer, (uint64_t)ms);
 	return 0;
 }
 

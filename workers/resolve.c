@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "common/timer.h"
 
 /* More addresses than these are left out: nobody tries so many. */
 #define ADDRESSES_MAX 16
@@ -363,8 +364,6 @@ family_ask(struct lookup *l, struct family *f, int af)
 static void
 lookup_start(struct resolve *r)
 {
-	static const struct timeval wait = { STALE_WAIT_MS / 1000,
-		STALE_WAIT_MS % 1000 * 1000 };
 	struct lookup *l = xcalloc(1, sizeof(*l));
 
 	l->owner = r;
@@ -375,7 +374,7 @@ lookup_start(struct resolve *r)
 	if (l->pending == 0)
 		event_active(r->timer, EV_TIMEOUT, 0);
 	else if (r->list[0] != '\0')
-		evtimer_add(r->timer, &wait);
+		timer_arm(r->timer, STALE_WAIT_MS);
 }
 
 static void

@@ -8,8 +8,10 @@
 #include <event2/http.h>
 #include <event2/listener.h>
 
+#include "common/accept.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/timer.h"
 #include "workers/http/clients.h"
 #include "workers/http/prometheus.h"
 #include "workers/http/server.h"
@@ -130,7 +132,6 @@ scrape_gone(struct evhttp_connection *conn, void *arg)
 static void
 on_metrics(struct server *s, struct evhttp_request *req)
 {
-	struct timeval tv = { STATS_WAIT_MS / 1000, 0 };
 	struct scrape *sc;
 	bool first = TAILQ_EMPTY(&s->scrapes);
 
@@ -147,7 +148,7 @@ on_metrics(struct server *s, struct evhttp_request *req)
 		server_stats_ready(s);
 		return;
 	}
-	evtimer_add(s->stats_timer, &tv);
+	timer_arm(s->stats_timer, STATS_WAIT_MS);
 }
 
 void
@@ -223,26 +224,13 @@ on_request(struct evhttp_request *req, void *arg)
 	    "/v1/status");
 }
 
-static void
-accept_again(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	evconnlistener_enable(arg);
-}
-
 /* Most likely EMFILE: there are many at the Unix socket. Do not spin. */
 static void
 accept_failed(struct evconnlistener *l, void *arg)
 {
-	struct timeval tv = { 0, ACCEPT_PAUSE_MS * 1000 };
-
 	/* arg is evhttp's: it made itself the listener's argument. */
 	(void)arg;
-	evconnlistener_disable(l);
-	if (event_base_once(evconnlistener_get_base(l), -1, EV_TIMEOUT,
-		accept_again, l, &tv) == -1)
-		fatalx("no memory for a timer");
+	accept_pause(l, ACCEPT_PAUSE_MS);
 }
 
 /* evhttp asks for one just before it takes a client in. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
+#include "common/timer.h"
 #include "workers/k8s_writer/writer_inside.h"
 
 /* What is under way at SIGTERM, and giving the Lease back, has so long. */
@@ -20,20 +21,11 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	pump(arg);
 }
 
-static void
-set_timer(struct event *timer, uint64_t ms)
-{
-	struct timeval tv = { .tv_sec = (time_t)(ms / 1000),
-		.tv_usec = (suseconds_t)(ms % 1000 * 1000) };
-
-	evtimer_add(timer, &tv);
-}
-
 void
 kick(struct writer *w)
 {
 	if (w->started)
-		set_timer(w->timer, 0);
+		timer_arm(w->timer, 0);
 }
 
 static uint64_t
@@ -62,7 +54,7 @@ arm(struct writer *w, uint64_t now)
 {
 	uint64_t next = next_due(w, now);
 
-	set_timer(w->timer, next > now ? least(next - now, LONG_MS) : 0);
+	timer_arm(w->timer, next > now ? least(next - now, LONG_MS) : 0);
 }
 
 static void
@@ -328,6 +320,6 @@ writer_stop(struct writer *w)
 		return;
 	w->stopping = true;
 	cancel_reads(w);
-	set_timer(w->stop_timer, STOP_MS);
-	set_timer(w->timer, 0);
+	timer_arm(w->stop_timer, STOP_MS);
+	timer_arm(w->timer, 0);
 }
