@@ -5,6 +5,7 @@
 
 #include "common/metrics.h"
 #include "common/proto.h"
+#include "tests/unit/manual.h"
 
 /* Families stand together: Prometheus wants one HELP and TYPE for each. */
 START_TEST(families_are_consecutive)
@@ -119,23 +120,6 @@ static const char *const of_workers[] = { "katalogd_build_info",
 
 #define OF_WORKERS (sizeof(of_workers) / sizeof(*of_workers))
 
-/* For free(). */
-static char *
-manual(void)
-{
-	const char *top = getenv("TOP_SRCDIR");
-	char path[4096], *text = calloc(1, 1 << 20);
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/man/katalogd.8",
-	    top != NULL ? top : ".");
-	f = fopen(path, "r");
-	ck_assert_msg(f != NULL, "%s", path);
-	ck_assert_uint_gt(fread(text, 1, (1 << 20) - 1, f), 0);
-	fclose(f);
-	return text;
-}
-
 /* "\n.It Va NAME\n", with " Brq LABEL , LABEL" behind the name. */
 static void
 item_of(const struct metric_def *d, char *buf, size_t cap)
@@ -156,7 +140,7 @@ item_of(const struct metric_def *d, char *buf, size_t cap)
 
 START_TEST(stands_in_the_manual)
 {
-	char *text = manual(), item[256];
+	char *text = manual_text("katalogd.8"), item[256];
 
 	for (unsigned i = 0; i < METRIC_MAX; i++) {
 		item_of(metric_def((enum metric)i), item, sizeof(item));
@@ -180,7 +164,7 @@ exists(const char *name)
 
 START_TEST(manual_knows_no_more)
 {
-	char *text = manual(), *at = text, name[64];
+	char *text = manual_text("katalogd.8"), *at = text, name[64];
 
 	for (; (at = strstr(at, "\n.It Va ")) != NULL; at++) {
 		ck_assert_int_eq(sscanf(at, "\n.It Va %63s", name), 1);

@@ -5,6 +5,7 @@
 
 #include "common/limits.h"
 #include "common/options.h"
+#include "tests/unit/manual.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))
 
@@ -256,23 +257,6 @@ START_TEST(each_url_has_its_schemes)
 }
 END_TEST
 
-/* The manual has an item for each, with its default and its environment. */
-static char *
-manual(void)
-{
-	const char *top = getenv("TOP_SRCDIR");
-	char path[4096], *text = calloc(1, 1 << 20);
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/man/katalogd.conf.5",
-	    top != NULL ? top : ".");
-	f = fopen(path, "r");
-	ck_assert_msg(f != NULL, "%s", path);
-	ck_assert_uint_gt(fread(text, 1, (1 << 20) - 1, f), 0);
-	fclose(f);
-	return text;
-}
-
 static bool
 has_environment(const struct option_def *def, const char *name)
 {
@@ -316,10 +300,11 @@ has_default(const char *item, const char *value)
 	    strchr(" ,.;:\n", at[strlen(value)]) != NULL;
 }
 
+/* The manual has an item for each, with its default and its environment. */
 START_TEST(stands_in_the_manual)
 {
 	const struct option_def *def = option_def((enum option)_i);
-	char *text = manual(), item[128], *at, *end;
+	char *text = manual_text("katalogd.conf.5"), item[128], *at, *end;
 
 	snprintf(item, sizeof(item), "\n.It Cm %s", def->name);
 	at = strstr(text, item);
@@ -339,7 +324,7 @@ END_TEST
 /* The way back: what the manual describes is an option. */
 START_TEST(manual_knows_no_more)
 {
-	char *text = manual(), *at = text, name[64];
+	char *text = manual_text("katalogd.conf.5"), *at = text, name[64];
 	size_t items = 0;
 
 	for (; (at = strstr(at, "\n.It Cm ")) != NULL; at++, items++) {
