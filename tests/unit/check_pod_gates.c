@@ -3,62 +3,18 @@
 #include <string.h>
 
 #include "tests/unit/consul_pods.h"
+#include "tests/unit/consul_views.h"
 #include "workers/consul_writer/gates.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))
 
 static struct pods *p;
-static struct service_view at;
-/* It was, or how often that was asked for. */
-static bool confirmed;
-static size_t confirms;
 static bool needed_catalog;
-
-static void
-on_want(struct service *s, void *arg)
-{
-	(void)arg;
-	free(s);
-}
-
-static void
-on_unwatched(const struct pod *pod, void *arg)
-{
-	(void)pod;
-	(void)arg;
-}
-
-static struct service_view
-on_view(const char *id, void *arg)
-{
-	struct service_view v = at;
-
-	(void)id;
-	(void)arg;
-	v.confirmed = confirmed;
-	return v;
-}
-
-static void
-on_confirm(const char *id, void *arg)
-{
-	(void)id;
-	(void)arg;
-	confirms++;
-}
 
 static void
 setup(void)
 {
-	static const struct pods_conf conf = {
-		.gates = true,
-		.want = on_want,
-		.unwatched = on_unwatched,
-	};
-
-	p = pods_new(&conf);
-	confirmed = true;
-	confirms = 0;
+	p = views_start();
 	at = (struct service_view){ .error = "" };
 }
 
@@ -72,7 +28,7 @@ teardown(void)
 static const struct telling *
 tell(const struct pod_item *item, bool gates)
 {
-	struct outlook o = { .view = on_view, .confirm = on_confirm };
+	struct outlook o = views_outlook();
 	struct service s = a_service("web");
 	/* Its texts point into it. */
 	static struct telling t;

@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "tests/unit/consul_pods.h"
+#include "tests/unit/consul_views.h"
 #include "workers/consul_writer/calls.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))
@@ -17,26 +18,7 @@ static unsigned code;
 static char text[LIMIT_TEXT + 1];
 static uint64_t answered;
 static size_t answers;
-/* All services at the agent and in the catalog. */
-static struct service_view at;
-/* It was, or how often that was asked for. */
-static bool confirmed;
-static size_t confirms;
 static bool needed_catalog;
-
-static void
-on_want(struct service *s, void *arg)
-{
-	(void)arg;
-	free(s);
-}
-
-static void
-on_unwatched(const struct pod *pod, void *arg)
-{
-	(void)pod;
-	(void)arg;
-}
 
 static void
 on_answer(uint64_t id, enum call_code as, const char *why, void *arg)
@@ -46,25 +28,6 @@ on_answer(uint64_t id, enum call_code as, const char *why, void *arg)
 	answers++;
 	code = as;
 	snprintf(text, sizeof(text), "%s", why);
-}
-
-static struct service_view
-on_view(const char *id, void *arg)
-{
-	struct service_view v = at;
-
-	(void)id;
-	(void)arg;
-	v.confirmed = confirmed;
-	return v;
-}
-
-static void
-on_confirm(const char *id, void *arg)
-{
-	(void)id;
-	(void)arg;
-	confirms++;
 }
 
 static void
@@ -90,20 +53,12 @@ setup_calls(bool verify)
 static void
 setup(void)
 {
-	static const struct pods_conf conf = {
-		.gates = true,
-		.want = on_want,
-		.unwatched = on_unwatched,
-	};
-
 	log_set_sink(no_log, NULL);
-	p = pods_new(&conf);
+	p = views_start();
 	setup_calls(true);
 	code = WAITS;
 	answers = 0;
 	text[0] = '\0';
-	confirmed = true;
-	confirms = 0;
 	at = (struct service_view){ .error = "", .status = SERVICE_CRITICAL };
 }
 
@@ -139,7 +94,7 @@ call(uint64_t id, enum call_op op)
 static void
 settle(void)
 {
-	struct outlook o = { .view = on_view, .confirm = on_confirm };
+	struct outlook o = views_outlook();
 
 	calls_settle(c, &o);
 	needed_catalog = o.needs_catalog;
