@@ -2,14 +2,13 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/sandbox.h"
 #include "supervisor/cluster.h"
 #include "supervisor/handout.h"
 #include "supervisor/supervisor.h"
+#include "supervisor/unix_connect.h"
 
 /* Without these no worker gets a secret or a socket. */
 #define LAYERS_ALWAYS \
@@ -83,29 +82,6 @@ on_health(struct proc *p, const struct msg *m)
 	return true;
 }
 
-/* -1 with errno. A Unix socket connects at once or not at all. */
-static int
-connect_unix(const char *path)
-{
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	int fd, saved;
-
-	if (strlen(path) >= sizeof(sun.sun_path)) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	strcpy(sun.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd == -1)
-		return -1;
-	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0)
-		return fd;
-	saved = errno;
-	close(fd);
-	errno = saved;
-	return -1;
-}
-
 /* The path is ours, not the worker's, to name. */
 static bool
 on_connect(struct proc *p, const struct msg *m)
@@ -120,7 +96,7 @@ on_connect(struct proc *p, const struct msg *m)
 		&u) != NULL ||
 	    !p->def->connects || u.scheme != URL_UNIX)
 		return false;
-	fd = connect_unix(u.path);
+	fd = unix_connect(u.path);
 	if (fd == -1)
 		log_once_warn(problem,
 		    "consul-addr: connecting to %s: %s; "

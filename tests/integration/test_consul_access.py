@@ -1,6 +1,7 @@
 """Ways to reach Consul: tokens, TLS and Unix sockets."""
 
 import os
+import tempfile
 import uuid
 
 import grpc
@@ -308,12 +309,20 @@ def test_tls_and_acl(authority, start, kubelet, tmp_path):
 # Unix sockets.
 
 
+AS_ROOT = os.geteuid() == 0
+NOBODY = "65534"
+
+
+def consul_at(socket, folder, **config):
+    addresses = {"http": f"127.0.0.1 unix://{socket}"}
+    consul = Consul(folder, {"addresses": addresses, **config})
+    consul.unix = f"unix://{socket}"
+    return consul
+
+
 @pytest.fixture
 def unix_consul(tmp_path):
-    path = tmp_path / "c.sock"
-    addresses = {"http": f"127.0.0.1 unix://{path}"}
-    with Consul(tmp_path, {"addresses": addresses}) as consul:
-        consul.unix = f"unix://{path}"
+    with consul_at(tmp_path / "c.sock", tmp_path) as consul:
         yield consul
 
 
@@ -324,6 +333,22 @@ def test_unix_socket(unix_consul, start, kubelet):
     kubelet.put(P.web_pod("p0", ready=False))
     name = P.service_id(P.web_pod("p0"))
     await_for(lambda: unix_consul.status(name) == "critical", 2)
+
+
+def test_unix_socket_of_another_user(tmp_path, start, kubelet):
+    """One that only Consul's own user may write to, as its package has it."""
+    user = {"user": NOBODY} if AS_ROOT else {}
+    kubelet.put(P.web_pod())
+    with tempfile.TemporaryDirectory() as public:
+        os.chmod(public, 0o755)
+        with consul_at(
+            f"{public}/c.sock",
+            tmp_path,
+            unix_sockets={"mode": "0700", **user},
+        ) as consul:
+            daemon = start(kubelet, consul.unix)
+            await_for(lambda: consul.statuses() == {WEB: "passing"})
+            daemon.stop()
 
 
 def test_unix_socket_of_an_agent_that_restarts(unix_consul, start, kubelet):
