@@ -66,6 +66,8 @@ struct http_response {
 	 * "answer larger than 4096 bytes", "stopped by the reader").
 	 */
 	const char *error;
+	/* The error is that: the rest of an answer was not taken. */
+	bool too_large;
 	long status;
 	const char *content_type; /* "" if none */
 	uint64_t retry_after_ms; /* 0: none */

@@ -376,6 +376,7 @@ http_transfer_answer(struct http_transfer *t, CURLcode code,
 	r->body_len = 0;
 	if (code != CURLE_OK) {
 		r->error = error;
+		r->too_large = t->stop == STOP_LARGE;
 		if (!stopped_text(t, error, cap))
 			describe(t, code, error, cap);
 		return;
