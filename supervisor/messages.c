@@ -108,7 +108,10 @@ on_connect(struct proc *p, const struct msg *m)
 	return true;
 }
 
-/* A sibling broke the protocol on the link that they share. */
+/*
+ * A sibling broke the protocol on the link that they share, says this one. With
+ * a sibling's next start comes another link.
+ */
 static bool
 on_bad_link(struct proc *p, const struct msg *m)
 {
@@ -117,9 +120,15 @@ on_bad_link(struct proc *p, const struct msg *m)
 
 	if (!roles_linked(p->def->role, role) || peer == NULL)
 		return false;
-	log_error("%s broke the protocol on its link to %s", role_name(role),
-	    role_name(p->def->role));
-	proc_event(peer, RESTART_FAULT);
+	if (!proc_usable(peer) || peer->restart.accused)
+		return true;
+	log_error("%s says that %s broke the protocol on their link",
+	    role_name(p->def->role), role_name(role));
+	proc_event(peer, RESTART_ACCUSED);
+	if (!peer->restart.ending)
+		log_warnx("%s was started again on such a word not long ago; "
+			  "once more in %d minutes at the latest",
+		    role_name(role), RESTART_HEED_MS / 60000);
 	return true;
 }
 

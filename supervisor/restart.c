@@ -13,7 +13,7 @@ restart_init(struct restart *r, uint64_t delay_min_ms, uint64_t delay_max_ms)
 {
 	memset(r, 0, sizeof(*r));
 	r->state = WORKER_DOWN;
-	r->deadline_ms = RESTART_NEVER;
+	r->deadline_ms = r->heeded_ms = RESTART_NEVER;
 	restart_delays(r, delay_min_ms, delay_max_ms);
 	r->delay_ms = r->delay_min_ms;
 }
@@ -43,7 +43,7 @@ spawn(struct restart *r, uint64_t now_ms, uint32_t random)
 	r->state = WORKER_STARTING;
 	r->since_ms = now_ms;
 	r->deadline_ms = now_ms + RESTART_READY_MS;
-	r->pinged = r->ending = r->again = false;
+	r->pinged = r->ending = r->again = r->accused = false;
 	return RESTART_DO_SPAWN;
 }
 
@@ -149,12 +149,28 @@ start_too_slow(struct restart *r, uint64_t now_ms, uint32_t random)
 	    r->ending ? "did not end in time" : "not READY in time");
 }
 
+static bool
+may_heed(const struct restart *r, uint64_t now_ms)
+{
+	return r->heeded_ms == RESTART_NEVER ||
+	    now_ms - r->heeded_ms >= RESTART_HEED_MS;
+}
+
+static enum restart_action
+heed(struct restart *r, uint64_t now_ms)
+{
+	r->heeded_ms = now_ms;
+	return kill_it(r, "accused by a sibling");
+}
+
 static enum restart_action
 probe(struct restart *r, uint64_t now_ms, uint32_t random)
 {
 	(void)random;
 	if (r->ending)
 		return kill_it(r, "did not end in time");
+	if (r->accused && may_heed(r, now_ms))
+		return heed(r, now_ms);
 	if (r->pinged)
 		return kill_it(r, "no answer to PING");
 	r->pinged = true;
@@ -181,6 +197,17 @@ fault(struct restart *r, uint64_t now_ms, uint32_t random)
 	(void)now_ms;
 	(void)random;
 	return kill_it(r, "protocol error");
+}
+
+/* Who is right, nobody can tell; it is not to cost more than a start. */
+static enum restart_action
+accused(struct restart *r, uint64_t now_ms, uint32_t random)
+{
+	(void)random;
+	if (r->ending)
+		return RESTART_DO_NOTHING;
+	r->accused = true;
+	return may_heed(r, now_ms) ? heed(r, now_ms) : RESTART_DO_NOTHING;
 }
 
 static enum restart_action
@@ -228,6 +255,7 @@ static const handler table[][RESTART_EVENTS] = {
 		[RESTART_DONE] = done,
 		[RESTART_TIMER] = probe,
 		[RESTART_FAULT] = fault,
+		[RESTART_ACCUSED] = accused,
 		[RESTART_RELOAD] = reload,
 		[RESTART_STOP] = stop,
 	},

@@ -21,6 +21,11 @@
 #define RESTART_PONG_MS 10000
 /* READY for this long: the next death counts as the first one again. */
 #define RESTART_STABLE_MS 60000
+/*
+ * On a sibling's word a worker is started again at most once in this time.
+ * Longer than RESTART_STABLE_MS: one that lies never makes the delay grow.
+ */
+#define RESTART_HEED_MS 120000
 /* After SIGTERM, then SIGKILL. All are to be gone within 5 s. */
 #define RESTART_STOP_MS 4000
 
@@ -34,6 +39,7 @@ enum restart_event {
 	RESTART_DONE, /* it is gone, and had done what it was started for */
 	RESTART_TIMER, /* deadline_ms has come */
 	RESTART_FAULT, /* it broke the protocol */
+	RESTART_ACCUSED, /* a sibling says so */
 	RESTART_RELOAD, /* its config changed: start it again, no back-off */
 	RESTART_STOP, /* it is to end for good */
 	RESTART_EVENTS
@@ -59,6 +65,8 @@ struct restart {
 	uint64_t ready_ms; /* of the last READY */
 	uint32_t restarts; /* after deaths, not after RELOAD */
 	bool pinged; /* a PONG is due */
+	bool accused; /* since its last start */
+	uint64_t heeded_ms; /* when that last ended it, or RESTART_NEVER */
 	bool ending; /* was sent SIGTERM or SIGKILL */
 	bool again; /* RELOAD: starts at once when it has ended */
 	bool stopping;

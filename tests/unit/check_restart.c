@@ -223,6 +223,40 @@ START_TEST(stop_ends_the_back_off)
 }
 END_TEST
 
+/* 250 ms each time, however often it is accused. */
+static const struct step accusations[] = {
+	{ 0, RESTART_START, RESTART_DO_SPAWN, WORKER_STARTING, 10000 },
+	{ 0, RESTART_ACCUSED, RESTART_DO_NOTHING, WORKER_STARTING, 10000 },
+	{ 0, RESTART_READY, RESTART_DO_NOTHING, WORKER_READY, 10000 },
+	{ 60000, RESTART_ACCUSED, RESTART_DO_KILL, WORKER_READY, NEVER },
+	{ 60000, RESTART_ACCUSED, RESTART_DO_NOTHING, WORKER_READY, NEVER },
+	{ 60001, RESTART_EXIT, RESTART_DO_NOTHING, WORKER_BACKOFF, 250 },
+	{ 60002, RESTART_ACCUSED, RESTART_DO_NOTHING, WORKER_BACKOFF, 249 },
+	{ 60251, RESTART_TIMER, RESTART_DO_SPAWN, WORKER_STARTING, 10000 },
+	{ 60300, RESTART_READY, RESTART_DO_NOTHING, WORKER_READY, 10000 },
+	/* Too soon; and then, when it is probed, not any more. */
+	{ 61000, RESTART_ACCUSED, RESTART_DO_NOTHING, WORKER_READY, 9300 },
+	{ 179998, RESTART_TIMER, RESTART_DO_PING, WORKER_READY, 10000 },
+	{ 179999, RESTART_PONG, RESTART_DO_NOTHING, WORKER_READY, 10000 },
+	{ 180000, RESTART_TIMER, RESTART_DO_KILL, WORKER_READY, NEVER },
+	{ 180001, RESTART_EXIT, RESTART_DO_NOTHING, WORKER_BACKOFF, 250 },
+	{ 180251, RESTART_TIMER, RESTART_DO_SPAWN, WORKER_STARTING, 10000 },
+	{ 180300, RESTART_READY, RESTART_DO_NOTHING, WORKER_READY, 10000 },
+	/* Its start made it good. */
+	{ 300000, RESTART_TIMER, RESTART_DO_PING, WORKER_READY, 10000 },
+	{ 300001, RESTART_PONG, RESTART_DO_NOTHING, WORKER_READY, 10000 },
+	{ 300002, RESTART_ACCUSED, RESTART_DO_KILL, WORKER_READY, NEVER },
+};
+
+START_TEST(a_siblings_word_counts_now_and_then)
+{
+	struct restart r = fresh();
+
+	RUN(&r, accusations);
+	ck_assert_str_eq(r.why, "accused by a sibling");
+}
+END_TEST
+
 static const struct step once[] = {
 	{ 0, RESTART_START, RESTART_DO_SPAWN, WORKER_STARTING, 10000 },
 	{ 1, RESTART_EXIT, RESTART_DO_NOTHING, WORKER_DOWN, NEVER },
@@ -291,6 +325,7 @@ main(void)
 	tcase_add_test(t, reload_waits_for_nothing);
 	tcase_add_test(t, stop_is_for_good);
 	tcase_add_test(t, stop_ends_the_back_off);
+	tcase_add_test(t, a_siblings_word_counts_now_and_then);
 	tcase_add_test(t, once_is_once);
 	tcase_add_loop_test(t, nonsense_is_the_end, 0,
 	    sizeof(refused) / sizeof(*refused));
