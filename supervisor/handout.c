@@ -4,6 +4,8 @@
 #include "supervisor/supervisor.h"
 
 #define ID_BODY (TLV_HEADER + 1)
+/* Bytes that wait for http, some hundred states of workers. */
+#define UNREAD_MAX (64 * 1024)
 
 void
 handout_config(struct proc *p)
@@ -100,7 +102,7 @@ put_worker(struct tlv_writer *w, const struct proc *p)
 }
 
 void
-handout_worker(struct supervisor *sup, const struct proc *p)
+handout_worker(struct supervisor *sup, struct proc *p)
 {
 	struct proc *http = sup->procs[ROLE_HTTP];
 	uint8_t buf[2 * LIMIT_TEXT + 128];
@@ -108,7 +110,19 @@ handout_worker(struct supervisor *sup, const struct proc *p)
 
 	if (!proc_usable(http) || p->def->once)
 		return;
+	/* Whose flood it is, http's or another's, is not known here. */
+	p->untold = channel_queued(http->ch) > UNREAD_MAX;
+	if (p->untold)
+		return;
 	tlv_writer_init(&w, buf, sizeof(buf));
 	put_worker(&w, p);
 	channel_send_tlv(http->ch, MSG_WORKER, 0, &w, -1);
+}
+
+void
+handout_untold(struct supervisor *sup)
+{
+	for (unsigned role = 0; role < ROLE_MAX; role++)
+		if (sup->procs[role] != NULL && sup->procs[role]->untold)
+			handout_worker(sup, sup->procs[role]);
 }

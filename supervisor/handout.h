@@ -14,7 +14,11 @@ void handout_config(struct proc *p);
 void handout_all(struct proc *p);
 /* Those of the blobs that are for it. */
 void handout_blobs(struct proc *p, blob_mask blobs);
-/* To http: how p is. */
-void handout_worker(struct supervisor *sup, const struct proc *p);
+/*
+ * To http: how p is. While much waits to be read there it is not told, but
+ * noted; handout_untold(), each second, makes up for that.
+ */
+void handout_worker(struct supervisor *sup, struct proc *p);
+void handout_untold(struct supervisor *sup);
 
 #endif

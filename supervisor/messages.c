@@ -1,5 +1,6 @@
 #include "supervisor/messages.h"
 
+#include <bsd/string.h>
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -74,15 +75,26 @@ on_log(struct proc *p, const struct msg *m)
 static bool
 on_health(struct proc *p, const struct msg *m)
 {
-	p->health = (enum health)msg_u8(m, TAG_HEALTH);
-	p->synced = msg_u8(m, TAG_SYNCED) != 0;
-	if (!msg_str(m, TAG_TEXT, p->text, sizeof(p->text)))
+	enum health health = (enum health)msg_u8(m, TAG_HEALTH);
+	bool synced = msg_u8(m, TAG_SYNCED) != 0;
+	char text[sizeof(p->text)];
+
+	if (!msg_str(m, TAG_TEXT, text, sizeof(text)))
 		return false;
 	supervisor_proc_changed(p->sup, p);
 	return true;
+	if (health == p->health && synced == p->synced &&
+	    strcmp(text, p->text) == 0)
+		return true;
+	p->health = health;
+	p->synced = synced;
+	strlcpy(p->text, text, sizeof(p->text));
 }
 
-/* The path is ours, not the worker's, to name. */
+/*
+ * The path is ours, not the worker's, to name. It asks for one at a time:
+ * each that waits to be read is a descriptor of ours.
+ */
 static bool
 on_connect(struct proc *p, const struct msg *m)
 {
@@ -94,7 +106,8 @@ on_connect(struct proc *p, const struct msg *m)
 	if (option_url(OPT_CONSUL_ADDR,
 		settings_str(p->sup->config->settings, OPT_CONSUL_ADDR),
 		&u) != NULL ||
-	    !p->def->connects || u.scheme != URL_UNIX)
+	    !p->def->connects || u.scheme != URL_UNIX ||
+	    channel_queued(p->ch) > 0)
 		return false;
 	fd = unix_connect(u.path);
 	if (fd == -1)
@@ -127,7 +140,7 @@ on_bad_link(struct proc *p, const struct msg *m)
 	proc_event(peer, RESTART_ACCUSED);
 	if (!peer->restart.ending)
 		log_warnx("%s was started again on such a word not long ago; "
-			  "once more in %d minutes at the latest",
+			  "once more only %d minutes after that",
 		    role_name(role), RESTART_HEED_MS / 60000);
 	return true;
 }

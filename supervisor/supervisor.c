@@ -146,6 +146,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if ((changed & BLOB_BIT(BLOB_KUBECONFIG)) != 0)
 		cluster_read(sup);
+	handout_untold(sup);
 	FOR_EACH_PROC(sup, p)
 	{
 		proc_tick(p);
