@@ -10,7 +10,8 @@
  *
  * Each type's fields stand behind it below; all of them are there, in any
  * order, and texts may be empty. The header's generation is for keyed sets
- * (state.h); elsewhere it is the sender's: 0, or a number that it likes.
+ * (state.h) and for PING; elsewhere it is the sender's: 0, or a number that it
+ * likes.
  */
 #ifndef PROTO_H
 #define PROTO_H
@@ -44,6 +45,7 @@ enum msg_type {
 	MSG_CONNECTED,
 	/* Blobs, sockets and links are there: work. */
 	MSG_START,
+	/* Its generation is a number that the PONG brings back. */
 	MSG_PING,
 	/* To http, how a worker is: all of READY and HEALTH, ROLE, STATE,
 	 * PID, SINCE, RESTARTS. */

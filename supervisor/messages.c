@@ -57,7 +57,8 @@ on_ready(struct proc *p, const struct msg *m)
 static bool
 on_pong(struct proc *p, const struct msg *m)
 {
-	(void)m;
+	if (m->generation != p->ping)
+		return false;
 	proc_event(p, RESTART_PONG);
 	return true;
 }

@@ -329,8 +329,10 @@ do_spawn(struct proc *p)
 static void
 do_ping(struct proc *p)
 {
-	if (p->ch != NULL)
-		channel_send(p->ch, MSG_PING, 0, NULL, 0, -1);
+	if (p->ch == NULL)
+		return;
+	arc4random_buf(&p->ping, sizeof(p->ping));
+	channel_send(p->ch, MSG_PING, p->ping, NULL, 0, -1);
 }
 
 static void

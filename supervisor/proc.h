@@ -20,6 +20,8 @@ struct proc {
 	const struct role_def *def;
 	struct restart restart;
 	struct event *timer; /* restart.deadline_ms */
+	uint64_t due_ms; /* since when that has been over; 0: it is not */
+	uint64_t ping; /* number of the last PING */
 	pid_t pid; /* 0: none, or reaped */
 	/* Of the last one that was reaped. */
 	pid_t ended_pid;

@@ -390,8 +390,7 @@ on_start(struct process *pr, const struct msg *m)
 static bool
 on_ping(struct process *pr, const struct msg *m)
 {
-	(void)m;
-	channel_send(pr->control, MSG_PONG, 0, NULL, 0, -1);
+	channel_send(pr->control, MSG_PONG, m->generation, NULL, 0, -1);
 	return true;
 }
 
