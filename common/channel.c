@@ -483,6 +483,14 @@ channel_queued(const struct channel *ch)
 	return ch->queued;
 }
 
+bool
+channel_unread(const struct channel *ch)
+{
+	struct pollfd pfd = { .fd = ch->fd, .events = POLLIN };
+
+	return ch->open && poll(&pfd, 1, 0) == 1;
+}
+
 void
 channel_flush(struct channel *ch, unsigned ms)
 {

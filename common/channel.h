@@ -63,6 +63,8 @@ bool channel_send_tlv(struct channel *ch, enum msg_type type,
 
 /* Bytes that wait, headers included. */
 size_t channel_queued(const struct channel *ch);
+/* Something that the peer sent, or its end, waits to be read. */
+bool channel_unread(const struct channel *ch);
 /*
  * Sends what waits, blocking, for at most ms milliseconds. For an exit's last
  * words.

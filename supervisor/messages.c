@@ -54,6 +54,7 @@ on_ready(struct proc *p, const struct msg *m)
 	return true;
 }
 
+/* It has the PING's number: who does not read does not know that. */
 static bool
 on_pong(struct proc *p, const struct msg *m)
 {
@@ -82,14 +83,14 @@ on_health(struct proc *p, const struct msg *m)
 
 	if (!msg_str(m, TAG_TEXT, text, sizeof(text)))
 		return false;
-	supervisor_proc_changed(p->sup, p);
-	return true;
 	if (health == p->health && synced == p->synced &&
 	    strcmp(text, p->text) == 0)
 		return true;
 	p->health = health;
 	p->synced = synced;
 	strlcpy(p->text, text, sizeof(p->text));
+	supervisor_proc_changed(p->sup, p);
+	return true;
 }
 
 /*

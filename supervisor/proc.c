@@ -24,6 +24,12 @@
 #define ERRORS_READ 65536
 /* Its channel is closed by then, or somebody else has it open. */
 #define ORPHAN_MS 1000
+/*
+ * What it sent in time may wait behind much else where we come late. Who never
+ * stops sending is not waited for.
+ */
+#define UNREAD_MS      1000
+#define UNREAD_STEP_MS 5
 
 static void on_timer(evutil_socket_t fd, short what, void *arg);
 
@@ -155,24 +161,37 @@ set_timer(struct proc *p)
 {
 	uint64_t ms = restart_wait_ms(&p->restart, clock_ms());
 
+	p->due_ms = 0;
 	if (ms == RESTART_NEVER)
 		evtimer_del(p->timer);
 	else
 		timer_arm(p->timer, ms);
 }
 
+static bool
+may_have_answered(struct proc *p, uint64_t now_ms)
+{
+	if (p->due_ms == 0)
+		p->due_ms = now_ms;
+	return !p->restart.ending && p->ch != NULL && channel_unread(p->ch) &&
+	    now_ms - p->due_ms < UNREAD_MS;
+}
+
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct proc *p = arg;
+	uint64_t now_ms = clock_ms();
 
 	(void)fd;
 	(void)what;
 	/* A PONG may have moved it while this waited for its turn. */
-	if (restart_wait_ms(&p->restart, clock_ms()) == 0)
-		proc_event(p, RESTART_TIMER);
-	else
+	if (restart_wait_ms(&p->restart, now_ms) != 0)
 		set_timer(p);
+	else if (may_have_answered(p, now_ms))
+		timer_arm(p->timer, UNREAD_STEP_MS);
+	else
+		proc_event(p, RESTART_TIMER);
 }
 
 static void

@@ -28,9 +28,9 @@ struct proc {
 	int exit_status; /* of waitpid(2) */
 	uint64_t reaped_ms;
 	bool was_ending; /* restart.ending */
+	bool untold; /* http does not know how it is: see handout.h */
 	bool held; /* not to be started yet; text says what it waits for */
 	struct channel *ch; /* NULL: none, or closed */
-	bool untold; /* http does not know how it is: see handout.h */
 	int errors_fd; /* its fd 2; -1: none */
 	struct event *errors_ev;
 	struct evbuffer *errors; /* a line that is not whole yet */
