@@ -224,6 +224,26 @@ START_TEST(unhealthy_when_a_worker_stays_away)
 }
 END_TEST
 
+/* With a kubeconfig of no use; that it is being read, for too long, is told. */
+START_TEST(healthy_without_what_waits_for_its_kubeconfig)
+{
+	static const struct told waits = { ROLE_K8S_WRITER, WORKER_DOWN,
+		HEALTH_STARTING, 0, "waits for its kubeconfig" };
+	struct model m = { 0 };
+	char reason[LIMIT_TEXT];
+
+	ck_assert(tell(&m, &waits, 1000));
+	ck_assert(
+	    !model_healthy(&m, 1000 + MODEL_DOWN_MS, reason, sizeof(reason)));
+	ck_assert_str_eq(reason,
+	    "k8s-writer is not running (down, 3 restarts), since 5 s: waits "
+	    "for its kubeconfig");
+	ck_assert(tell(&m, &cluster_held, 2000));
+	ck_assert(model_healthy(&m, 99000, reason, sizeof(reason)));
+	ck_assert_str_eq(reason, "ok");
+}
+END_TEST
+
 START_TEST(the_supervisor_is_no_worker)
 {
 	static const struct told told = { ROLE_SUPERVISOR, WORKER_READY,
@@ -439,6 +459,7 @@ main(void)
 	tcase_add_test(t, ready_after_the_first_sync);
 	tcase_add_loop_test(t, each_direction_counts, 0, COUNT(directions));
 	tcase_add_test(t, unhealthy_when_a_worker_stays_away);
+	tcase_add_test(t, healthy_without_what_waits_for_its_kubeconfig);
 	tcase_add_test(t, the_supervisor_is_no_worker);
 	tcase_add_test(t, renders_the_status);
 	tcase_add_test(t, renders_pods_and_sidecars);

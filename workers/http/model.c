@@ -46,20 +46,37 @@ model_worker(struct model *m, const struct msg *msg, uint64_t now_ms)
 	return true;
 }
 
+/*
+ * One that is not started because its kubeconfig is of no use is no illness
+ * that a restart of the whole would heal, and all else works: /readyz says it.
+ */
+static bool
+is_held(const struct worker_info *w)
+{
+	return w->state == WORKER_DOWN && w->health == HEALTH_DEGRADED;
+}
+
+static bool
+is_missing(const struct worker_info *w, uint64_t now_ms)
+{
+	return w->known && w->down_ms != 0 &&
+	    now_ms - w->down_ms >= MODEL_DOWN_MS && !is_held(w);
+}
+
 bool
 model_healthy(const struct model *m, uint64_t now_ms, char *reason, size_t cap)
 {
 	for (unsigned r = 1; r < ROLE_MAX; r++) {
 		const struct worker_info *w = &m->workers[r];
 
-		if (!w->known || w->down_ms == 0 ||
-		    now_ms - w->down_ms < MODEL_DOWN_MS)
+		if (!is_missing(w, now_ms))
 			continue;
 		snprintf(reason, cap,
-		    "%s is not running (%s, %u restarts), since %llu s",
+		    "%s is not running (%s, %u restarts), since %llu s%s%s",
 		    role_name((enum role)r), worker_state_name(w->state),
 		    w->restarts,
-		    (unsigned long long)(now_ms - w->down_ms) / 1000);
+		    (unsigned long long)(now_ms - w->down_ms) / 1000,
+		    *w->text != '\0' ? ": " : "", w->text);
 		return false;
 	}
 	strlcpy(reason, "ok", cap);
