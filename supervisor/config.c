@@ -193,6 +193,16 @@ same(const struct config *a, const struct config *b, enum option opt)
 		   config_text(b->settings, opt, y)) == 0;
 }
 
+void
+config_keep(const struct config *old, struct config *next, enum option opt)
+{
+	char why[CONFIG_WHY], text[CONFIG_TEXT];
+
+	config_value(next->settings, opt, config_text(old->settings, opt, text),
+	    why);
+	next->source[opt] = old->source[opt];
+}
+
 static void
 keep_old(const struct config *old, struct config *next, enum option opt,
     struct config_report *r)
@@ -202,9 +212,8 @@ keep_old(const struct config *old, struct config *next, enum option opt,
 
 	config_warning(r,
 	    "%s: takes effect with a restart of katalogd only; \"%s\" stays",
-	    config_where(next, opt, at), value);
-	config_value(next->settings, opt, value, why);
-	next->source[opt] = old->source[opt];
+	    config_where(next, opt, at), config_text(old->settings, opt, text));
+	config_keep(old, next, opt);
 }
 
 role_mask
@@ -217,6 +226,9 @@ config_diff_roles(const struct config *old, struct config *next,
 	config_keep_cluster(old, next,
 	    !same(old, next, OPT_TO_K8S) ||
 		!same(old, next, OPT_READINESS_GATES));
+	/* With to-consul off there are no sidecars, and so no port of theirs. */
+	if (!same(old, next, OPT_TO_CONSUL))
+		config_keep(old, next, OPT_BIND_ADDRESS);
 	for (size_t i = 0; i < n; i++)
 		if (!same(old, next, restart_only[i]))
 			keep_old(old, next, restart_only[i], r);

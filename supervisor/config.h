@@ -133,8 +133,8 @@ void config_help(const char *progname, FILE *f);
 /*
  * SIGHUP: the workers whose slice differs. An option that only a restart of
  * the whole can change (to-consul, to-k8s, uid-base, runtime-dir, libexec-dir,
- * sandbox) gets its old value in next, and the report a warning. Where next
- * has a kubeconfig, what the last one said holds until it was read.
+ * sandbox) gets its old value in next, and the report a warning; with
+ * to-consul goes bind-address. Where next has a kubeconfig, what the last one said holds until it was read.
  */
 role_mask config_diff_roles(const struct config *old, struct config *next,
     struct config_report *r);

@@ -248,20 +248,10 @@ config_check_k8s(struct loader *l)
 /* ---- what the kubeconfig said ---- */
 
 static void
-keep(const struct config *old, struct config *next, enum option opt)
-{
-	char why[CONFIG_WHY], text[CONFIG_TEXT];
-
-	config_value(next->settings, opt, config_text(old->settings, opt, text),
-	    why);
-	next->source[opt] = old->source[opt];
-}
-
-static void
 keep_cluster(const struct config *old, struct config *next)
 {
 	for (size_t i = 0; i < COUNT(access_options); i++)
-		keep(old, next, access_options[i]);
+		config_keep(old, next, access_options[i]);
 }
 
 void
@@ -269,8 +259,8 @@ config_keep_cluster(const struct config *old, struct config *next,
     bool whole_direction)
 {
 	if (whole_direction) {
-		keep(old, next, OPT_KUBECONFIG);
-		keep(old, next, OPT_LEADER_ELECT);
+		config_keep(old, next, OPT_KUBECONFIG);
+		config_keep(old, next, OPT_LEADER_ELECT);
 	}
 	if (whole_direction ||
 	    *settings_str(next->settings, OPT_KUBECONFIG) != '\0')

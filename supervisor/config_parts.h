@@ -79,6 +79,9 @@ const char *config_env_get(const struct loader *l, const char *name);
 void config_cross_check(struct loader *l);
 /* How the cluster is reached, for to-k8s. */
 void config_check_k8s(struct loader *l);
+/* SIGHUP: the old value stays, with its source. */
+void config_keep(const struct config *old, struct config *next,
+    enum option opt);
 /*
  * SIGHUP: what the last kubeconfig said holds until next's was read. With
  * whole_direction all of how the cluster is reached stays as it was.

@@ -1266,6 +1266,42 @@ START_TEST(direction_stays)
 }
 END_TEST
 
+/* And sidecars can call, or not, as before. */
+static const struct {
+	const char *before;
+	const char *after;
+	const char *line;
+	enum config_from from;
+} ports[] = {
+	{ "to-consul = true\nbind-address = :8501", "to-k8s = true",
+	    "bind-address = :8501", CONFIG_FILE },
+	{ "to-k8s = true", "to-consul = true\nbind-address = :8501",
+	    "bind-address =", CONFIG_DEFAULT },
+	{ "to-consul = true", "to-consul = true\nbind-address = :8501",
+	    "bind-address = :8501", CONFIG_FILE },
+	{ "to-consul = true\nbind-address = :8501",
+	    "to-consul = true\nto-k8s = true",
+	    "bind-address =", CONFIG_DEFAULT },
+};
+
+START_TEST(direction_stays_with_its_port)
+{
+	struct given before = { .file = ports[_i].before,
+		.env = { IN_CLUSTER } };
+	struct given after = { .file = ports[_i].after, .env = { IN_CLUSTER } };
+	struct config *old = load_good(&before), *next = load_good(&after);
+	struct config_report r;
+
+	config_report_init(&r);
+	config_diff_roles(old, next, &r);
+	ck_assert(has_line(next, ports[_i].line));
+	ck_assert_int_eq(next->source[OPT_BIND_ADDRESS].from, ports[_i].from);
+	config_report_free(&r);
+	config_free(next);
+	config_free(old);
+}
+END_TEST
+
 /* The cluster too, in the other direction's case. */
 START_TEST(direction_stays_with_its_cluster)
 {
@@ -1366,6 +1402,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, help_is_narrow_and_whole);
 	tcase_add_loop_test(t, tells_whose_slice_changed, 0, COUNT(changes));
 	tcase_add_test(t, direction_stays);
+	tcase_add_loop_test(t, direction_stays_with_its_port, 0, COUNT(ports));
 	tcase_add_test(t, direction_stays_with_its_cluster);
 	tcase_add_test(t, a_kubeconfig_holds_over_a_reload);
 	tcase_add_loop_test(t, says_which_workers_run, 0, COUNT(workers));
