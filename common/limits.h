@@ -95,7 +95,11 @@
 #define LIMIT_ERROR_BODY     4096
 #define LIMIT_RETRY_AFTER_S  3600
 
-/* The http worker: what a client may send and how many may be there. */
+/*
+ * The http worker: what a client may send and how many may be there; what of
+ * /v1/status may wait for clients to read it (10,000 objects have 3 MB), and
+ * that of /metrics.
+ */
 #define LIMIT_HTTP_HEADERS     8192
 #define LIMIT_HTTP_BODY        4096
 #define LIMIT_HTTP_CONNECTIONS 128
@@ -108,6 +112,7 @@
  * a connection may be there while it has no call.
  */
 #define LIMIT_GRPC_CONNECTIONS 512
+#define LIMIT_HTTP_ANSWERS     (16 * 1024 * 1024)
 #define LIMIT_GRPC_CALLS       1024
 #define LIMIT_GRPC_CALLS_EACH  256
 #define LIMIT_GRPC_STREAMS     128

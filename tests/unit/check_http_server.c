@@ -10,7 +10,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/backend.h"
 #include "common/clock.h"
+#include "common/limits.h"
 #include "workers/http/server.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))
@@ -236,6 +238,150 @@ START_TEST(answers_what_comes_ahead)
 }
 END_TEST
 
+/* ---- what it keeps for clients ------------------------------------------- */
+
+static bool
+any_object(const struct set_entry *e, void *arg)
+{
+	(void)e;
+	(void)arg;
+	return true;
+}
+
+static const struct replica_ops any_ops = { .put = any_object };
+
+static void
+hear(enum msg_type type, struct tlv_writer *w)
+{
+	struct msg m = { .type = type,
+		.generation = 1,
+		.body = w->buf,
+		.len = w->len,
+		.fd = -1 };
+
+	ck_assert(replica_message(model.objects, &m));
+	w->len = 0;
+}
+
+/* n objects with as many bytes each as one with a long name has. */
+static void
+report_objects(uint32_t n)
+{
+	struct object_report r = { .kind = "Service",
+		.namespace = "shop",
+		.name = "web",
+		.service = "web",
+		.desired = "present",
+		.actual = "current" };
+	char id[128], error[300];
+	uint8_t body[2048], val[1024];
+	struct tlv_writer w;
+
+	memset(error, 'e', sizeof(error) - 1);
+	error[sizeof(error) - 1] = '\0';
+	r.error = error;
+	r.id = id;
+	replica_free(model.objects);
+	model.objects = replica_new(&any_ops, NULL);
+	replica_attach(model.objects, NULL);
+	tlv_writer_init(&w, body, sizeof(body));
+	tlv_put_u64(&w, TAG_EPOCH, 1);
+	hear(MSG_SNAP_BEGIN, &w);
+	for (uint32_t i = 0; i < n; i++) {
+		snprintf(id, sizeof(id), "Service/shop/web-%u", i);
+		tlv_put(&w, TAG_KEY, id, strlen(id));
+		tlv_put(&w, TAG_VALUE, val,
+		    object_report_encode(&r, val, sizeof(val)));
+		hear(MSG_PUT, &w);
+	}
+	tlv_put_u64(&w, TAG_EPOCH, 1);
+	tlv_put_u32(&w, TAG_COUNT, n);
+	hear(MSG_SNAP_END, &w);
+}
+
+/* Asks, and reads no more than the beginning. Its status. */
+static int
+ask_for_status(int fd)
+{
+	char *text;
+	int code;
+
+	send_all(fd, "GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n");
+	text = receive(fd, "\r\n");
+	ck_assert_int_eq(sscanf(text, "HTTP/1.1 %d ", &code), 1);
+	free(text);
+	return code;
+}
+
+/* 6 MB for each, of which the kernel may have 4. */
+START_TEST(clients_share_a_status)
+{
+	enum { MANY = 32, SIZE = 6000000 };
+	size_t used;
+	int fds[MANY];
+
+	report_objects(SIZE / 450);
+	used = mallinfo2().uordblks + mallinfo2().hblkhd;
+	for (int i = 0; i < MANY; i++) {
+		fds[i] = client_new();
+		ck_assert_int_eq(ask_for_status(fds[i]), 200);
+	}
+	ck_assert_uint_lt(mallinfo2().uordblks + mallinfo2().hblkhd,
+	    used + LIMIT_HTTP_ANSWERS + 2 * SIZE);
+	for (int i = 0; i < MANY; i++)
+		close(fds[i]);
+}
+END_TEST
+
+/* One that is more than may wait, and then another. */
+START_TEST(no_status_where_too_much_waits)
+{
+	uint64_t end = clock_ms() + PATIENCE_MS;
+	int first, fd, code = 200;
+
+	report_objects(LIMIT_HTTP_ANSWERS / 400);
+	first = client_new();
+	ck_assert_int_eq(ask_for_status(first), 200);
+	while (code == 200) {
+		ck_assert(clock_ms() < end);
+		fd = client_new();
+		code = ask_for_status(fd);
+		close(fd);
+	}
+	ck_assert_int_eq(code, 503);
+	close(first);
+	while (code != 200) {
+		ck_assert(clock_ms() < end);
+		fd = client_new();
+		code = ask_for_status(fd);
+		close(fd);
+	}
+}
+END_TEST
+
+/* What is told is what is so, though one was told just before. */
+START_TEST(status_is_of_now)
+{
+	for (uint32_t i = 1; i <= 3; i++) {
+		uint64_t end = clock_ms() + PATIENCE_MS;
+		char id[64], *text = NULL;
+
+		report_objects(i);
+		snprintf(id, sizeof(id), "\"Service/shop/web-%u\"", i - 1);
+		do {
+			int fd = client_new();
+
+			free(text);
+			ck_assert(clock_ms() < end);
+			send_all(fd, "GET /v1/status HTTP/1.0\r\n\r\n");
+			text = receive(fd, "]}\n");
+			close(fd);
+		} while (strstr(text, id) == NULL);
+		free(text);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -250,6 +396,9 @@ main(void)
 	    COUNT(floods));
 	tcase_add_test(t, tells_that_it_is_too_long);
 	tcase_add_test(t, answers_what_comes_ahead);
+	tcase_add_test(t, clients_share_a_status);
+	tcase_add_test(t, no_status_where_too_much_waits);
+	tcase_add_test(t, status_is_of_now);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);

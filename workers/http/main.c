@@ -16,6 +16,9 @@
 #include "workers/http/server.h"
 #include "workers/worker.h"
 
+/* 100,000 objects, each with an error, and /v1/status of them take 170 MB. */
+#define AS_BYTES ((size_t)256 * 1024 * 1024)
+
 struct http {
 	struct worker *w;
 	struct model model;
@@ -202,7 +205,7 @@ preload(struct worker *w, struct sandbox *sb)
 	h->rpc = rpc_new(w->base, &h->model);
 	w->ctx = h;
 	sb->nofile = LIMIT_HTTP_FDS;
-	sb->as_bytes = (size_t)512 * 1024 * 1024;
+	sb->as_bytes = AS_BYTES;
 }
 
 static void

@@ -14,12 +14,15 @@
 #include "common/log.h"
 #include "common/timer.h"
 #include "workers/http/clients.h"
+#include "workers/http/page.h"
 #include "workers/http/prometheus.h"
 #include "workers/http/server.h"
 #include "workers/http/status.h"
 
 /* A scrape waits this long for the workers' figures, then has the last. */
 #define STATS_WAIT_MS 1000
+/* /v1/status may be as old as so many times what it took to make it. */
+#define STATUS_AGE 10
 /* No descriptor left for a new client. */
 #define ACCEPT_PAUSE_MS 10
 /* As much as evhttp looks at before it says that a request is too long. */
@@ -38,19 +41,30 @@ struct server {
 	struct event *stats_timer;
 	struct clients clients;
 	TAILQ_HEAD(, scrape) scrapes;
+	/* Apart, so that those who ask for one do not cost the other. */
+	struct pages statuses, metrics;
+	struct page *status; /* NULL: none that is still fresh */
+	struct event *status_timer;
 };
+
+static void
+set_headers(struct evhttp_request *req, const char *type)
+{
+	struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
+
+	evhttp_add_header(headers, "Content-Type", type);
+	evhttp_add_header(headers, "Cache-Control", "no-store");
+	evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+}
 
 static void
 reply(struct evhttp_request *req, int code, const char *type, const char *body,
     size_t len)
 {
-	struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
-	struct evbuffer *out = evhttp_request_get_output_buffer(req);
-
-	evhttp_add_header(headers, "Content-Type", type);
-	evhttp_add_header(headers, "Cache-Control", "no-store");
-	evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
-	evbuffer_add(out, body, len);
+	set_headers(req, type);
+	if (evbuffer_add(evhttp_request_get_output_buffer(req), body, len) ==
+	    -1)
+		fatalx("no memory for an answer");
 	evhttp_send_reply(req, code, NULL, NULL);
 }
 
@@ -63,23 +77,26 @@ reply_text(struct evhttp_request *req, int code, const char *text)
 	reply(req, code, "text/plain; charset=utf-8", line, (size_t)n);
 }
 
-/* Renders by a pure module into memory and sends that. */
-static void
-reply_rendered(struct server *s, struct evhttp_request *req, const char *type,
+/* NULL: clients have taken too little of what they asked for. */
+static struct page *
+rendered(struct server *s, struct pages *all,
     void (*render)(FILE *, const struct model *, uint64_t))
 {
-	char *body = NULL;
-	size_t len = 0;
-	FILE *f = open_memstream(&body, &len);
-
-	if (f == NULL)
-		fatal("open_memstream");
 	s->conf.refresh(s->conf.arg);
-	render(f, s->conf.model, clock_ms());
-	if (fclose(f) != 0)
-		fatal("memory for an answer");
-	reply(req, HTTP_OK, type, body, len);
-	free(body);
+	return page_new(all, render, s->conf.model);
+}
+
+static void
+reply_page(struct evhttp_request *req, const char *type, struct page *p)
+{
+	if (p == NULL) {
+		reply_text(req, HTTP_SERVUNAVAIL,
+		    "too much waits for clients that do not read it");
+		return;
+	}
+	set_headers(req, type);
+	page_add(p, evhttp_request_get_output_buffer(req));
+	evhttp_send_reply(req, HTTP_OK, NULL, NULL);
 }
 
 static void
@@ -112,9 +129,28 @@ on_version(struct server *s, struct evhttp_request *req)
 }
 
 static void
+status_old(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *s = arg;
+
+	(void)fd;
+	(void)what;
+	page_unref(s->status);
+	s->status = NULL;
+}
+
+/* However many ask, to make it takes no more than a part of the time. */
+static void
 on_status(struct server *s, struct evhttp_request *req)
 {
-	reply_rendered(s, req, "application/json", status_render);
+	uint64_t began = clock_ms();
+
+	if (s->status == NULL) {
+		s->status = rendered(s, &s->statuses, status_render);
+		timer_arm(s->status_timer,
+		    (clock_ms() - began + 1) * STATUS_AGE);
+	}
+	reply_page(req, "application/json", s->status);
 }
 
 static void
@@ -159,16 +195,21 @@ server_stats_ready(struct server *s)
 {
 	struct evhttp_request *req;
 	struct scrape *sc;
+	struct page *p;
 
 	evtimer_del(s->stats_timer);
+	if (TAILQ_EMPTY(&s->scrapes))
+		return;
+	p = rendered(s, &s->metrics, prometheus_render);
 	while ((sc = TAILQ_FIRST(&s->scrapes)) != NULL) {
 		req = sc->req;
 		evhttp_connection_set_closecb(evhttp_request_get_connection(
 						  req),
 		    NULL, NULL);
 		scrape_free(sc);
-		reply_rendered(s, req, PROMETHEUS_TYPE, prometheus_render);
+		reply_page(req, PROMETHEUS_TYPE, p);
 	}
+	page_unref(p);
 }
 
 static void
@@ -293,7 +334,9 @@ server_new(const struct server_conf *conf)
 	TAILQ_INIT(&s->scrapes);
 	s->http = evhttp_new(conf->base);
 	s->stats_timer = evtimer_new(conf->base, stats_late, s);
-	if (s->http == NULL || s->stats_timer == NULL)
+	s->status_timer = evtimer_new(conf->base, status_old, s);
+	if (s->http == NULL || s->stats_timer == NULL ||
+	    s->status_timer == NULL)
 		fatalx("no memory for the HTTP server");
 	/* evhttp calls the others unknown: 501. */
 	evhttp_set_allowed_methods(s->http, UINT16_MAX);
