@@ -83,8 +83,9 @@ struct config {
 	const char *progname; /* base name of argv[0], in argv */
 	/*
 	 * CONSUL_HTTP_TOKEN, NULL if not set. As in Consul's own client
-	 * consul-token-file goes before it, unless that file is empty. In no
-	 * settings, so in no slice; wiped when the config is freed.
+	 * consul-token-file goes before it, unless that file is empty; here:
+	 * until there is something in it. In no settings, so in no slice;
+	 * wiped when the config is freed.
 	 */
 	char *consul_token;
 	bool check; /* -n: print and exit */

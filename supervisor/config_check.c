@@ -471,7 +471,7 @@ check_consul(struct loader *l)
 	if (l->c->consul_token != NULL && has(l, OPT_CONSUL_TOKEN_FILE))
 		config_warning(l->r,
 		    "%s: goes before CONSUL_HTTP_TOKEN, which is used only "
-		    "while that file is empty",
+		    "until there is a token in that file",
 		    config_where(l->c, OPT_CONSUL_TOKEN_FILE, at));
 }
 

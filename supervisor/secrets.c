@@ -30,6 +30,7 @@ struct stamp {
 struct blob {
 	char *path; /* NULL: not configured */
 	bool given; /* by secrets_give() */
+	bool from_env; /* memfd holds CONSUL_HTTP_TOKEN */
 	int memfd;
 	struct stamp seen; /* of what memfd holds; zeroed: nothing */
 	/*
@@ -221,6 +222,7 @@ static bool
 forget(struct blob *b)
 {
 	memset(&b->seen, 0, sizeof(b->seen));
+	b->from_env = false;
 	return replace(b, empty_memfd());
 }
 
@@ -318,6 +320,8 @@ consequence(const struct blob *b, const struct blob_def *d)
 {
 	if (d->must_be_fresh)
 		return "counts as a failed read";
+	if (b->from_env)
+		return "CONSUL_HTTP_TOKEN is used";
 	if (size_of(b->memfd) > 0)
 		return "what was read before stays in use";
 	return "going on without it";
@@ -342,6 +346,7 @@ reread(struct blob *b, const struct blob_def *d)
 		return failed(b, d, why);
 	log_once_clear(&b->problem, "%s: %s: read again",
 	    option_def(d->option)->name, b->path);
+	b->from_env = false;
 	b->seen = stamp_of(&st);
 	b->unsettled = st.st_ctim.tv_sec + SETTLED_S >= time(NULL);
 	return replace(b, memfd);
@@ -358,9 +363,11 @@ check(struct blob *b, const struct blob_def *d)
 	if (stat(b->path, &st) == -1)
 		return failed(b, d, strerror(errno));
 	now = stamp_of(&st);
-	if (same_stamp(&b->seen, &now) && !b->unsettled)
-		return false;
-	return reread(b, d);
+	if (!same_stamp(&b->seen, &now) || b->unsettled)
+		return reread(b, d);
+	log_once_clear(&b->problem, "%s: %s: there again",
+	    option_def(d->option)->name, b->path);
+	return false;
 }
 
 blob_mask
@@ -452,8 +459,20 @@ take_back(struct blob *b)
 	return given && forget(b);
 }
 
+/* CONSUL_HTTP_TOKEN, for as long as no file gave one. */
 static bool
-configure(struct blob *b, const struct blob_def *d, const struct settings *s)
+put_env(struct blob *b, const char *token)
+{
+	if (token == NULL || size_of(b->memfd) > 0)
+		return false;
+	b->from_env = set_data(b, token, strlen(token));
+	return b->from_env;
+}
+
+/* env: what there is in place of a file; may be NULL. */
+static bool
+configure(struct blob *b, const struct blob_def *d, const struct settings *s,
+    const char *env)
 {
 	struct url u;
 	bool changed;
@@ -461,6 +480,7 @@ configure(struct blob *b, const struct blob_def *d, const struct settings *s)
 	if (b->given)
 		return false;
 	changed = set_path(b, path_of(d, s, &u));
+	changed |= put_env(b, env);
 	if (b->path != NULL && reread(b, d))
 		changed = true;
 	return changed;
@@ -474,14 +494,6 @@ unused(struct blob *b)
 	return set_path(b, NULL) || changed;
 }
 
-/* CONSUL_HTTP_TOKEN, where no file gave one. */
-static bool
-put_consul_token(struct blob *b, const char *token)
-{
-	return token != NULL && size_of(b->memfd) <= 0 &&
-	    set_data(b, token, strlen(token));
-}
-
 blob_mask
 secrets_configure(struct secrets *s, const struct config *c)
 {
@@ -490,18 +502,18 @@ secrets_configure(struct secrets *s, const struct config *c)
 	blob_mask changed = 0;
 
 	for (unsigned id = 1; id < BLOB_MAX; id++) {
+		const char *env =
+		    id == BLOB_CONSUL_TOKEN ? c->consul_token : NULL;
 		struct blob *b = &s->blobs[id];
 		bool differs = !kubeconfig && take_back(b);
 
 		if ((blob_roles(id) & running) == 0)
 			differs |= unused(b);
 		else
-			differs |= configure(b, &defs[id], c->settings);
+			differs |= configure(b, &defs[id], c->settings, env);
 		if (differs)
 			changed |= BLOB_BIT(id);
 	}
-	if (put_consul_token(&s->blobs[BLOB_CONSUL_TOKEN], c->consul_token))
-		changed |= BLOB_BIT(BLOB_CONSUL_TOKEN);
 	return changed;
 }
 

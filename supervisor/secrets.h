@@ -6,7 +6,8 @@
  *
  * A file that can't be read any more, or makes no sense, is said once; what
  * was read before stays in use, but for the pod list (BLOB_KUBELET_PODS): it
- * becomes empty, since an old list must not count as a fresh one.
+ * becomes empty, since an old list must not count as a fresh one. Until there is
+ * a token in Consul's file, CONSUL_HTTP_TOKEN takes its place.
  */
 #ifndef SECRETS_H
 #define SECRETS_H

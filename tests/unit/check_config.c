@@ -827,8 +827,8 @@ static const struct {
 	    "token" },
 	{ { .env = { "CONSUL_HTTP_TOKEN=t", "CONSUL_HTTP_TOKEN_FILE=/t" } },
 	    "environment CONSUL_HTTP_TOKEN_FILE: goes before "
-	    "CONSUL_HTTP_TOKEN, which is used only while that file is "
-	    "empty" },
+	    "CONSUL_HTTP_TOKEN, which is used only until there is a token in "
+	    "that file" },
 	{ { .flags = { "--to-k8s", "--k8s-api=https://a" },
 	      .env = { "KUBECONFIG=/k" } },
 	    "environment KUBECONFIG: kubeconfig has no effect: k8s-api is "

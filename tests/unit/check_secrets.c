@@ -285,6 +285,55 @@ START_TEST(the_environment_is_second)
 }
 END_TEST
 
+START_TEST(says_that_the_environment_is_used)
+{
+	char text[] = "from env";
+
+	config.consul_token = text;
+	write_file("token", "");
+	ck_assert_uint_eq(secrets_configure(secrets, &config), TOKEN);
+	ck_assert_ptr_nonnull(
+	    strstr(last_line, ": empty; CONSUL_HTTP_TOKEN is used, and"));
+	for (int i = 0; i < 3; i++)
+		ck_assert_uint_eq(secrets_check(secrets), 0);
+	ck_assert_uint_eq(secrets_configure(secrets, &config), 0);
+	ck_assert_uint_eq(lines, 1);
+	expect_blob(BLOB_CONSUL_TOKEN, "from env");
+	/* Once the file has given one, it may be empty for a moment. */
+	write_file("token", "from file");
+	ck_assert_uint_eq(secrets_check(secrets), TOKEN);
+	write_file("token", "");
+	ck_assert_uint_eq(secrets_check(secrets), 0);
+	ck_assert_ptr_nonnull(
+	    strstr(last_line, ": empty; what was read before stays in use"));
+	expect_blob(BLOB_CONSUL_TOKEN, "from file");
+}
+END_TEST
+
+/* A volume that is away for a while; its files are as old as before. */
+START_TEST(tells_each_outage_of_a_folder)
+{
+	char path[160], *data = realpath(getenv("TESTDATA"), NULL);
+
+	ck_assert_ptr_nonnull(data);
+	snprintf(path, sizeof(path), "%s/kubelet-pods-1.34.json",
+	    path_of("link"));
+	settings_set_str(config.settings, OPT_CONSUL_TOKEN_FILE, path);
+	ck_assert_int_eq(symlink(data, path_of("link")), 0);
+	ck_assert_uint_eq(secrets_configure(secrets, &config), TOKEN);
+	for (unsigned outage = 0; outage < 3; outage++) {
+		ck_assert_int_eq(unlink(path_of("link")), 0);
+		ck_assert_uint_eq(secrets_check(secrets), 0);
+		ck_assert_uint_eq(lines, 2 * outage + 1);
+		ck_assert_int_eq(symlink(data, path_of("link")), 0);
+		ck_assert_uint_eq(secrets_check(secrets), 0);
+		ck_assert_uint_eq(lines, 2 * outage + 2);
+		ck_assert_ptr_nonnull(strstr(last_line, ": there again"));
+	}
+	free(data);
+}
+END_TEST
+
 START_TEST(another_path_forgets_the_old_one)
 {
 	write_file("token", "old");
@@ -428,6 +477,8 @@ main(void)
 	    sizeof(bad) / sizeof(*bad));
 	tcase_add_test(t, a_file_may_come_late);
 	tcase_add_test(t, the_environment_is_second);
+	tcase_add_test(t, says_that_the_environment_is_used);
+	tcase_add_test(t, tells_each_outage_of_a_folder);
 	tcase_add_test(t, another_path_forgets_the_old_one);
 	tcase_add_test(t, a_lost_pod_list_is_empty);
 	tcase_add_test(t, follows_a_kubeconfig);
