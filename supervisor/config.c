@@ -78,12 +78,30 @@ config_where(const struct config *c, enum option opt, char buf[CONFIG_WHERE])
 	return where(c, opt, c->source[opt], buf);
 }
 
+static bool
+is_url(enum option opt)
+{
+	enum option_type type = option_def(opt)->type;
+
+	return type == OPTION_KUBELET_URL || type == OPTION_CONSUL_URL ||
+	    type == OPTION_K8S_URL;
+}
+
+/* What is refused may be a URL with a password. */
+static const char *
+behind_user(enum option opt, const char *s)
+{
+	const char *at = is_url(opt) ? strrchr(s, '@') : NULL;
+
+	return at != NULL ? at : s;
+}
+
 void
 config_assign(struct loader *l, enum option opt, const char *text,
     struct config_source source)
 {
 	char why[CONFIG_WHY], at[CONFIG_WHERE], *trimmed = xstrdup(text);
-	const char *s = trimmed + strspn(trimmed, " \t");
+	const char *s = trimmed + strspn(trimmed, " \t"), *shown;
 	size_t len = strlen(trimmed);
 
 	while (len > 0 && strchr(" \t", trimmed[len - 1]) != NULL)
@@ -92,8 +110,10 @@ config_assign(struct loader *l, enum option opt, const char *text,
 		l->c->source[opt] = source;
 		l->bad[opt] = false;
 	} else {
-		config_error(l->r, "%s \"%.200s\": %s",
-		    where(l->c, opt, source, at), s, why);
+		shown = behind_user(opt, s);
+		config_error(l->r, "%s \"%s%.200s\": %s",
+		    where(l->c, opt, source, at), shown != s ? "..." : "",
+		    shown, why);
 		l->bad[opt] = true;
 	}
 	free(trimmed);

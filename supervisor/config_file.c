@@ -17,6 +17,10 @@
 #define LINE_MAX_BYTES (LIMIT_OPTION + 256)
 #define BLANKS         " \t\r\f\v"
 
+/* Of names of options, and of what people take for one ("k8s" has the 8). */
+#define NAME_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_8"
+#define NAME_SHOWN 40
+
 struct reader {
 	struct loader *l;
 	const char *path;
@@ -105,6 +109,13 @@ open_and_slurp(struct loader *l, const char *path, bool named, size_t *len)
 	return buf;
 }
 
+/* All else may be a secret, on a line that is not its own. */
+static bool
+may_be_shown(const char *name, size_t len)
+{
+	return len <= NAME_SHOWN && strspn(name, NAME_BYTES) >= len;
+}
+
 static void
 unknown_name(struct reader *rd, const char *name)
 {
@@ -118,9 +129,13 @@ unknown_name(struct reader *rd, const char *name)
 		config_error(rd->l->r,
 		    "%s:%u: no option is called \"%.80s\"; did you mean %s?",
 		    rd->path, rd->line, name, near);
-	else
-		config_error(rd->l->r, "%s:%u: no option is called \"%.80s\"",
+	else if (may_be_shown(name, strlen(name)))
+		config_error(rd->l->r, "%s:%u: no option is called \"%s\"",
 		    rd->path, rd->line, name);
+	else
+		config_error(rd->l->r,
+		    "%s:%u: what stands before = is no option's name", rd->path,
+		    rd->line);
 }
 
 static void
@@ -153,6 +168,20 @@ line_problem(const char *line, size_t len)
 	return NULL;
 }
 
+static void
+no_assignment(struct reader *rd, const char *line)
+{
+	size_t len = strcspn(line, BLANKS);
+
+	if (may_be_shown(line, len))
+		config_error(rd->l->r,
+		    "%s:%u: \"%.*s\": not of the form name = value", rd->path,
+		    rd->line, (int)len, line);
+	else
+		config_error(rd->l->r, "%s:%u: not of the form name = value",
+		    rd->path, rd->line);
+}
+
 /* line has a NUL at line[len]. */
 static void
 read_line(struct reader *rd, char *line, size_t len)
@@ -168,9 +197,7 @@ read_line(struct reader *rd, char *line, size_t len)
 	if (*line == '\0' || *line == '#')
 		return;
 	if ((eq = strchr(line, '=')) == NULL) {
-		config_error(rd->l->r,
-		    "%s:%u: \"%.40s\": not of the form name = value", rd->path,
-		    rd->line, line);
+		no_assignment(rd, line);
 		return;
 	}
 	*eq = '\0';

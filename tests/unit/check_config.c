@@ -614,9 +614,20 @@ static const struct {
 	{ { .flags = { "--min-sync-interval=1ms" } },
 	    "--min-sync-interval \"1ms\": not between 10ms and 1h0m0s" },
 	{ { .flags = { "--consul-addr=http://u:p@a" } },
-	    "--consul-addr \"http://u:p@a\": user names and passwords in "
-	    "URLs are not supported (like 127.0.0.1:8500, "
+	    "--consul-addr \"...@a\": user names and passwords in URLs are not "
+	    "supported (like 127.0.0.1:8500, "
 	    "https://consul:8501, unix:///path)" },
+	/* No password is repeated, wherever it begins and ends. */
+	{ { .env = { "CONSUL_HTTP_ADDR=https://u:p/q@r@consul:8501" } },
+	    "environment CONSUL_HTTP_ADDR \"...@consul:8501\": not a port "
+	    "(1-65535) (like 127.0.0.1:8500, https://consul:8501, "
+	    "unix:///path)" },
+	{ { .file = "kubelet-api = ftp://u:p@a\n" },
+	    "%F:1: kubelet-api \"...@a\": not a scheme that is supported here "
+	    "(like https://127.0.0.1:10250/pods, file:///path)" },
+	{ { .flags = { "--to-k8s", "--k8s-api=https://u:p@a" } },
+	    "--k8s-api \"...@a\": user names and passwords in URLs are not "
+	    "supported (like https://10.0.0.1:6443)" },
 	{ { .flags = { "--node-name=a\nb" } },
 	    "--node-name \"a\\nb\": holds control characters" },
 	{ { .flags = { "--node-name=A" } },
@@ -676,7 +687,16 @@ static const struct {
 	    "%F:3: log-level stands there twice, first in line 1" },
 	{ { .file = "log-level\n" },
 	    "%F:1: \"log-level\": not of the form name = value" },
+	{ { .file = "log-level info\n" },
+	    "%F:1: \"log-level\": not of the form name = value" },
 	{ { .file = "= info\n" }, "%F:1: no option is called \"\"" },
+	/* Tokens that went astray. */
+	{ { .file = "\n5ab1e7f0-3c2d-4e1f-9a8b-7c6d5e4f3a2b\n" },
+	    "%F:2: not of the form name = value" },
+	{ { .file = "eyJhbGciOiJSUzI1NiJ9c3VwZXJzZWNyZXR0b2tlbg==\n" },
+	    "%F:1: what stands before = is no option's name" },
+	{ { .file = "thisIsASecretOfLettersOnlyAndOfManyOfThem = x\n" },
+	    "%F:1: what stands before = is no option's name" },
 	{ { .flags = { "--kubelet-ap=x" } },
 	    "--kubelet-ap: unknown option; did you mean --kubelet-api?" },
 	{ { .flags = { "--no-dry-run" } },
