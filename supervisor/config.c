@@ -8,10 +8,6 @@
 #include "common/log.h"
 #include "supervisor/config_parts.h"
 
-#ifndef SYSCONFDIR
-#define SYSCONFDIR "/etc"
-#endif
-
 struct config_input
 config_input(int argc, char **argv, char **envp)
 {
@@ -20,7 +16,7 @@ config_input(int argc, char **argv, char **envp)
 		.argv = argv,
 		.envp = envp,
 		.root = geteuid() == 0,
-		.default_file = SYSCONFDIR "/katalogd.conf",
+		.default_file = option_def(OPT_CONFIG)->def,
 		.service_account = CONFIG_SERVICE_ACCOUNT,
 	};
 }
@@ -227,8 +223,7 @@ static void
 keep_old(const struct config *old, struct config *next, enum option opt,
     struct config_report *r)
 {
-	char why[CONFIG_WHY], text[CONFIG_TEXT], at[CONFIG_WHERE];
-	const char *value = config_text(old->settings, opt, text);
+	char text[CONFIG_TEXT], at[CONFIG_WHERE];
 
 	config_warning(r,
 	    "%s: takes effect with a restart of katalogd only; \"%s\" stays",

@@ -45,7 +45,7 @@ struct config_input {
 	 * that root would start).
 	 */
 	bool root;
-	const char *default_file; /* may be missing; SYSCONFDIR/katalogd.conf */
+	const char *default_file; /* may be missing */
 	const char *service_account; /* folder with ca.crt and token */
 };
 

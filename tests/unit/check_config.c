@@ -1210,6 +1210,16 @@ START_TEST(help_is_narrow_and_whole)
 }
 END_TEST
 
+/* The same that --help and the manual name. */
+START_TEST(knows_its_usual_file)
+{
+	char name[] = "katalogd", *argv[] = { name, NULL };
+	struct config_input in = config_input(1, argv, NULL);
+
+	ck_assert_str_eq(in.default_file, option_def(OPT_CONFIG)->def);
+}
+END_TEST
+
 /* ---- SIGHUP ---- */
 
 static const struct {
@@ -1418,6 +1428,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, knows_its_modes);
 	tcase_add_loop_test(t, reads_back_what_it_prints, 0, COUNT(odd));
 	tcase_add_test(t, says_where_a_value_is_from);
+	tcase_add_test(t, knows_its_usual_file);
 	tcase_add_test(t, never_prints_the_token);
 	tcase_add_test(t, help_is_narrow_and_whole);
 	tcase_add_loop_test(t, tells_whose_slice_changed, 0, COUNT(changes));
