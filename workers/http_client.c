@@ -1,6 +1,5 @@
 #include "workers/http_client.h"
 
-#include <bsd/stdlib.h>
 #include <bsd/string.h>
 #include <bsd/sys/queue.h>
 #include <curl/curl.h>
@@ -20,6 +19,7 @@
 #include "workers/curl_loop.h"
 #include "workers/http_headers.h"
 #include "workers/http_transfer.h"
+#include "workers/identity.h"
 #include "workers/resolve.h"
 #include "workers/unix_pool.h"
 
@@ -55,11 +55,6 @@ struct http_request {
 
 TAILQ_HEAD(request_list, http_request);
 
-struct blob {
-	char *data;
-	size_t len;
-};
-
 struct http_client {
 	struct http_client_conf conf; /* its texts are not used */
 	char tls_name[256]; /* that the certificate is for */
@@ -67,7 +62,9 @@ struct http_client {
 	char peer[LIMIT_OPTION + 16];
 	char host_header[ORIGIN_CAP]; /* "": curl's own is right */
 	char token_prefix[64];
-	struct blob blobs[HTTP_BLOB_MAX];
+	struct secret token, ca;
+	struct identity identity;
+	struct log_once no_pair; /* the new identity is none */
 	unsigned blob_generation; /* of those of TLS */
 	struct http_headers *headers; /* those last used; NULL: none */
 
@@ -103,7 +100,7 @@ headers_of(struct http_client *c, const struct http_request_conf *conf)
 	struct http_headers_conf lines = {
 		.host = c->host_header,
 		.token_prefix = c->token_prefix,
-		.token = c->blobs[HTTP_TOKEN].data,
+		.token = c->token.data,
 		.further = { conf->accept_headers[0], conf->accept_headers[1] },
 	};
 
@@ -126,6 +123,13 @@ is_unix(const struct http_client *c)
 	return c->conf.url.scheme == URL_UNIX;
 }
 
+static void
+set_blob(struct http_transfer *t, enum http_client_blob which,
+    const struct secret *s)
+{
+	http_transfer_blob(t, which, s->data, s->len);
+}
+
 static struct http_transfer *
 transfer_take(struct http_client *c)
 {
@@ -136,8 +140,9 @@ transfer_take(struct http_client *c)
 		return c->idle[--c->nidle];
 	t = http_transfer_new(&c->transfer_conf);
 	curl_loop_adopt(c->loop, http_transfer_easy(t));
-	for (int i = HTTP_CA; i < HTTP_BLOB_MAX; i++)
-		http_transfer_blob(t, i, c->blobs[i].data, c->blobs[i].len);
+	set_blob(t, HTTP_CA, &c->ca);
+	set_blob(t, HTTP_CERT, identity_get(&c->identity, IDENTITY_CERT));
+	set_blob(t, HTTP_KEY, identity_get(&c->identity, IDENTITY_KEY));
 	return t;
 }
 
@@ -306,7 +311,19 @@ request_start(struct http_request *r)
 		fatalx("curl: a handle could not be added");
 }
 
-/* The pool had no live connection: nothing was sent, so it waits for one. */
+/* Nothing of it was sent. */
+static void
+request_again(struct http_request *r)
+{
+	struct http_client *c = r->client;
+
+	request_drop_transfer(r);
+	TAILQ_REMOVE(&c->running, r, next);
+	r->state = WAITING;
+	TAILQ_INSERT_HEAD(&c->waiting, r, next);
+}
+
+/* The pool had no live connection: it waits for one. */
 static void
 request_starved(struct http_request *r)
 {
@@ -319,10 +336,41 @@ request_starved(struct http_request *r)
 		    c->peer);
 		return;
 	}
-	request_drop_transfer(r);
-	TAILQ_REMOVE(&c->running, r, next);
-	r->state = WAITING;
-	TAILQ_INSERT_HEAD(&c->waiting, r, next);
+	request_again(r);
+}
+
+/* curl saw that certificate and key are no pair. True: others are in use. */
+static bool
+identity_changed(struct http_request *r)
+{
+	struct http_client *c = r->client;
+
+	if (r->blob_generation != c->blob_generation)
+		return true;
+	if (!identity_refused(&c->identity))
+		return false;
+	log_once_warn(&c->no_pair,
+	    "%s: the new client certificate and key do not belong together, "
+	    "or one can't be read: the old ones stay in use",
+	    c->conf.what);
+	transfers_forget(c);
+	return true;
+}
+
+/* The key alone makes curl use no other connection: only a new one counts. */
+static void
+note_identity(struct http_request *r)
+{
+	struct http_client *c = r->client;
+
+	if (r->blob_generation != c->blob_generation ||
+	    !http_transfer_connected(r->transfer))
+		return;
+	identity_served(&c->identity);
+	if (!c->identity.held)
+		log_once_clear(&c->no_pair,
+		    "%s: the new client certificate and key are in use",
+		    c->conf.what);
 }
 
 /* curl has ended it. */
@@ -340,6 +388,13 @@ request_ended(struct http_request *r, CURLcode code)
 		request_starved(r);
 		return;
 	}
+	if (code == CURLE_SSL_CERTPROBLEM && identity_changed(r)) {
+		request_again(r);
+		kick(c);
+		return;
+	}
+	if (code == CURLE_OK)
+		note_identity(r);
 	if (code == CURLE_COULDNT_CONNECT && c->resolve != NULL)
 		resolve_doubt(c->resolve);
 	r->code = code;
@@ -414,12 +469,12 @@ path_is_fit(const char *path)
 static const char *
 refusal(struct http_client *c, const struct http_request *r)
 {
-	const struct blob *token = &c->blobs[HTTP_TOKEN];
+	const struct secret *token = &c->token;
 
 	if (!path_is_fit(r->conf.path))
 		return "the path of the request is not escaped";
 	if (c->conf.url.scheme == URL_HTTPS && !c->conf.insecure &&
-	    c->blobs[HTTP_CA].len == 0)
+	    c->ca.len == 0)
 		return "TLS: no CA is given to verify the server with";
 	for (size_t i = 0; i < token->len; i++)
 		if (token->data[i] <= ' ' || token->data[i] == 0x7f)
@@ -505,8 +560,9 @@ client_destroy(struct http_client *c)
 	curl_loop_free(c->loop);
 	resolve_free(c->resolve);
 	unix_pool_close(&c->pool);
-	for (int i = 0; i < HTTP_BLOB_MAX; i++)
-		freezero(c->blobs[i].data, c->blobs[i].len);
+	secret_set(&c->token, NULL, 0);
+	secret_set(&c->ca, NULL, 0);
+	identity_clear(&c->identity);
 	event_free(c->kick);
 	free(c->idle);
 	free(c);
@@ -689,28 +745,41 @@ is_space(char ch)
 	return strchr(" \t\r\n", ch) != NULL;
 }
 
+static void
+set_token(struct http_client *c, const char *text, size_t len)
+{
+	while (len > 0 && is_space(text[len - 1]))
+		len--;
+	while (len > 0 && is_space(*text))
+		text++, len--;
+	if (secret_is(&c->token, text, len))
+		return;
+	secret_set(&c->token, text, len);
+	headers_forget(c);
+}
+
+/* False: it is what is there already. */
+static bool
+set_tls_blob(struct http_client *c, enum http_client_blob which,
+    const void *data, size_t len)
+{
+	if (which != HTTP_CA)
+		return identity_set(&c->identity,
+		    which == HTTP_CERT ? IDENTITY_CERT : IDENTITY_KEY, data,
+		    len);
+	if (secret_is(&c->ca, data, len))
+		return false;
+	secret_set(&c->ca, data, len);
+	return true;
+}
+
 void
 http_client_blob(struct http_client *c, enum http_client_blob which,
     const void *data, size_t len)
 {
-	struct blob *b = &c->blobs[which];
-	const char *text = data;
-
-	while (which == HTTP_TOKEN && len > 0 && is_space(text[len - 1]))
-		len--;
-	while (which == HTTP_TOKEN && len > 0 && is_space(*text))
-		text++, len--;
-	if (len == b->len && (len == 0 || memcmp(text, b->data, len) == 0))
-		return;
-	freezero(b->data, b->len);
-	*b = (struct blob){ .len = len };
-	if (len > 0) {
-		b->data = xcalloc(len + 1, 1);
-		memcpy(b->data, text, len);
-	}
 	if (which == HTTP_TOKEN)
-		headers_forget(c);
-	else
+		set_token(c, data, len);
+	else if (set_tls_blob(c, which, data, len))
 		transfers_forget(c);
 }
 

@@ -51,6 +51,8 @@ enum http_client_blob {
  * Copied (and wiped when replaced); len 0 takes it away. Takes effect with
  * the next request, TLS ones on new connections. HTTP_TOKEN is sent as
  * token_header (http_client_token_header), white space at its ends cut.
+ * HTTP_CERT and HTTP_KEY may come in any order and at any time: as long as a
+ * new one does not fit the other, the pair that served before is used.
  */
 void http_client_blob(struct http_client *c, enum http_client_blob which,
     const void *data, size_t len);

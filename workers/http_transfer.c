@@ -388,6 +388,15 @@ http_transfer_answer(struct http_transfer *t, CURLcode code,
 	r->body_len = t->body_len;
 }
 
+bool
+http_transfer_connected(const struct http_transfer *t)
+{
+	long connects = 0;
+
+	curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
+	return connects > 0;
+}
+
 void
 http_transfer_progress(struct http_transfer *t, char *buf, size_t cap)
 {

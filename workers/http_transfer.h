@@ -52,6 +52,8 @@ void http_transfer_stop(struct http_transfer *t);
  */
 void http_transfer_answer(struct http_transfer *t, CURLcode code,
     struct http_response *r, char *error, size_t cap);
+/* After curl ended: it took no kept connection. */
+bool http_transfer_connected(const struct http_transfer *t);
 /* How far it came, for "timed out": " (connecting to 127.0.0.1:8500)". */
 void http_transfer_progress(struct http_transfer *t, char *buf, size_t cap);
 

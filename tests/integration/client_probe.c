@@ -1,18 +1,20 @@
 /*
  * The workers' HTTP client from inside the sandbox, for test_http_client.py.
  *
- *	client_probe [-i] [-a CA] [-A CA] [-c CERT -k KEY] [-n NAME] [-t TOKEN]
- *	    [-r RESOLV.CONF] [-d CHROOT] URL ACTION...
+ *	client_probe [-i] [-a CA] [-c CERT -k KEY] [-A CA] [-C CERT] [-K KEY]
+ *	    [-n NAME] [-t TOKEN] [-r RESOLV.CONF] [-d CHROOT] URL ACTION...
  *
  *	-i	no verification
- *	-a	the CA; -A: the one that the action "next" puts in its place
+ *	-A, -C, -K	what the actions "ca", "cert" and "key" put in the
+ *			place of -a, -c and -k; without it they take that away
  *	-d	the empty folder for chroot, when run by root
  *	-n	the name that the server's certificate is for
  *
  * unix:///path is connected to before the sandbox closes, as often as there
  * are actions: there is no supervisor to ask.
  *
- * Actions, one after the other: "next", or METHOD:PATH, "PUT:/v1/x". A line
+ * Actions, one after the other: "ca", "cert", "key", or METHOD:PATH,
+ * "PUT:/v1/x"; what comes after "+GET:/v1/x" does not wait for its end. A line
  * tells what came of each request: "200 BODY" or "error TEXT".
  */
 #include <bsd/string.h>
@@ -41,9 +43,10 @@ struct probe {
 	struct http_client *client;
 	struct http_client_conf conf;
 	char *blobs[HTTP_BLOB_MAX];
-	char *next_ca;
+	char *next[HTTP_BLOB_MAX];
 	const char *chroot_dir;
 	char **actions; /* those left; ends with NULL */
+	unsigned running; /* requests */
 	int fds[UNIX_FDS_MAX]; /* connected ones, nfds */
 	int nfds;
 };
@@ -51,9 +54,9 @@ struct probe {
 static void
 usage(void)
 {
-	fputs("usage: client_probe [-i] [-a CA] [-A CA] [-c CERT] [-k KEY] "
-	      "[-n NAME] [-t TOKEN] [-r RESOLV.CONF] [-d CHROOT] "
-	      "URL ACTION...\n",
+	fputs("usage: client_probe [-i] [-a CA] [-c CERT] [-k KEY] [-A CA] "
+	      "[-C CERT] [-K KEY] [-n NAME] [-t TOKEN] [-r RESOLV.CONF] "
+	      "[-d CHROOT] URL ACTION...\n",
 	    stderr);
 	exit(2);
 }
@@ -82,12 +85,15 @@ static void act(struct probe *p);
 static void
 on_done(const struct http_response *r, void *arg)
 {
+	struct probe *p = arg;
+
 	if (r->error != NULL)
 		printf("error %s\n", r->error);
 	else
 		printf("%ld %s\n", r->status, r->body);
 	fflush(stdout);
-	act(arg);
+	if (--p->running == 0)
+		act(p);
 }
 
 static void
@@ -112,25 +118,44 @@ request(struct probe *p, const char *action)
 		conf.body = "{}";
 		conf.body_len = 2;
 	}
+	p->running++;
 	http_client_request(p->client, &conf);
 }
 
+/* False: that is no such action. */
+static bool
+replace(struct probe *p, const char *action)
+{
+	static const char *const names[HTTP_BLOB_MAX] = {
+		[HTTP_CA] = "ca",
+		[HTTP_CERT] = "cert",
+		[HTTP_KEY] = "key",
+	};
+
+	for (int i = HTTP_CA; i < HTTP_BLOB_MAX; i++)
+		if (strcmp(action, names[i]) == 0) {
+			blob_set(p, i, p->next[i]);
+			return true;
+		}
+	return false;
+}
+
+/* All up to one that is to be waited for. */
 static void
 act(struct probe *p)
 {
-	const char *action = *p->actions;
+	const char *action;
 
-	if (action == NULL) {
-		event_base_loopexit(p->base, NULL);
-		return;
+	while ((action = *p->actions) != NULL) {
+		p->actions++;
+		if (*action == '+') {
+			request(p, action + 1);
+		} else if (!replace(p, action)) {
+			request(p, action);
+			return;
+		}
 	}
-	p->actions++;
-	if (strcmp(action, "next") != 0) {
-		request(p, action);
-		return;
-	}
-	blob_set(p, HTTP_CA, p->next_ca);
-	act(p);
+	event_base_loopexit(p->base, NULL);
 }
 
 static void
@@ -162,7 +187,7 @@ options(struct probe *p, int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "ia:A:c:k:n:t:r:d:")) != -1)
+	while ((c = getopt(argc, argv, "ia:A:c:C:k:K:n:t:r:d:")) != -1)
 		switch (c) {
 		case 'i':
 			p->conf.insecure = true;
@@ -171,13 +196,19 @@ options(struct probe *p, int argc, char **argv)
 			p->blobs[HTTP_CA] = read_file(optarg);
 			break;
 		case 'A':
-			p->next_ca = read_file(optarg);
+			p->next[HTTP_CA] = read_file(optarg);
 			break;
 		case 'c':
 			p->blobs[HTTP_CERT] = read_file(optarg);
 			break;
+		case 'C':
+			p->next[HTTP_CERT] = read_file(optarg);
+			break;
 		case 'k':
 			p->blobs[HTTP_KEY] = read_file(optarg);
+			break;
+		case 'K':
+			p->next[HTTP_KEY] = read_file(optarg);
 			break;
 		case 'n':
 			p->conf.tls_server_name = optarg;

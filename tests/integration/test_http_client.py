@@ -221,7 +221,7 @@ def test_ca_that_is_none(server, tmp_path):
 def test_ca_changes(server, authority, stranger):
     lines = probe(
         server.url(),
-        *("GET:/a", "next", "GET:/b"),
+        *("GET:/a", "ca", "GET:/b"),
         a=authority.ca,
         A=stranger.ca,
     )
@@ -229,7 +229,7 @@ def test_ca_changes(server, authority, stranger):
     assert UNSIGNED in lines[1]
     lines = probe(
         server.url(),
-        *("GET:/a", "next", "GET:/b", "GET:/c"),
+        *("GET:/a", "ca", "GET:/b", "GET:/c"),
         a=stranger.ca,
         A=authority.ca,
     )
@@ -253,6 +253,84 @@ def test_client_certificate(authority, stranger):
             c=good.cert, k=bad.key
         )
     assert len(server.heads) == 1
+
+
+class NamingServer(Server):
+    """Answers with the name that the client's certificate has."""
+
+    def answer(self, handler):
+        subject = handler.connection.getpeercert()["subject"]
+        return dict(pair[0] for pair in subject)["commonName"]
+
+
+@pytest.fixture
+def identities(authority):
+    """A server that wants a certificate, and what a probe of it prints whose
+    identity changes from old to new."""
+    context = server_context(authority.issue("server"))
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(authority.ca)
+    old, new = authority.issue("old"), authority.issue("new")
+
+    with serving(NamingServer(context)) as server:
+
+        def answers(*actions, cert=new.cert, key=new.key):
+            flags = {"C": cert} if cert else {}
+            return probe(
+                server.url(),
+                *actions,
+                a=authority.ca,
+                c=old.cert,
+                k=old.key,
+                K=key,
+                **flags,
+            )
+
+        yield answers
+
+
+# The server closes the connection, so that the next request has a new one.
+ONCE = "GET:/restart"
+
+
+@pytest.mark.parametrize("parts", [("cert", "key"), ("key", "cert")])
+class TestIdentityChanges:
+    def test_part_by_part(self, parts, identities):
+        first, second = parts
+        lines = identities(ONCE, first, ONCE, ONCE, second, ONCE)
+        assert lines == ["200 old", "200 old", "200 old", "200 new"]
+
+    def test_at_once(self, parts, identities):
+        assert identities(ONCE, *parts, ONCE) == ["200 old", "200 new"]
+
+    def test_with_kept_connections(self, parts, identities):
+        """Where the old one is there, curl may not look at the key."""
+        first, second = parts
+        lines = identities("GET:/", first, "GET:/", ONCE, ONCE, second, ONCE)
+        assert lines == ["200 old"] * 4 + ["200 new"]
+
+    def test_with_several_requests(self, parts, identities):
+        first, second = parts
+        several = [f"+{ONCE}"] * 3 + [ONCE]
+        lines = identities(ONCE, first, *several, second, *several)
+        assert lines == ["200 old"] * 5 + ["200 new"] * 4
+
+
+def test_identity_that_can_not_be_read(identities, tmp_path):
+    (tmp_path / "cert").write_text("half of a file\n")
+    lines = identities(ONCE, "cert", ONCE, cert=tmp_path / "cert")
+    assert lines == ["200 old", "200 old"]
+
+
+def test_identity_that_never_was_one(identities):
+    (line,) = identities("cert", ONCE)
+    assert "client certificate or key can't be used" in line
+
+
+def test_identity_that_was_taken_away(identities):
+    first, second = identities(ONCE, "cert", ONCE, cert=None)
+    assert first == "200 old"
+    assert second.startswith("error ")
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
