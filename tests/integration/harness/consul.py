@@ -11,7 +11,7 @@ import subprocess
 import threading
 import urllib.parse
 
-from .waiting import SLOWNESS, await_for, free_port
+from .waiting import SLOWNESS, Refused, await_for, free_port
 
 GET = pathlib.Path(__file__).parents[2] / "peers" / "get"
 OWN = 'Meta["external-sync-source"] == "katalog-sync"'
@@ -35,12 +35,6 @@ def path_of_peer(name):
         [GET, name], check=True, stdout=subprocess.PIPE, text=True
     )
     return done.stdout.strip()
-
-
-class Refused(Exception):
-    def __init__(self, status, text):
-        super().__init__(f"HTTP {status}: {text}")
-        self.status = status
 
 
 class Api:
@@ -163,7 +157,11 @@ class Consul(Api):
         self.process = None
 
     def __enter__(self):
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
 
     def __exit__(self, *_):
         self.stop()
@@ -279,10 +277,21 @@ class ConsulServer(Consul):
                 "retry_join": [f"127.0.0.1:{s.serf}" for s in join],
                 # The others may not be up yet.
                 "retry_interval": "1s",
-                "performance": {"raft_multiplier": 1},
+                # Three on a busy machine must not lose each other by
+                # themselves.
+                "performance": {"raft_multiplier": peers},
                 "ports": {"serf_lan": self.serf, "server": free_port()},
             },
         )
+
+    def put(self, path, body=None, **query):
+        """As soon as there is a leader that takes it."""
+        done = await_for(
+            lambda: [super(ConsulServer, self).put(path, body, **query)],
+            60,
+            f"it takes {path}, see {self.log}",
+        )
+        return done[0]
 
 
 @contextlib.contextmanager

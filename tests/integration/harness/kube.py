@@ -15,7 +15,7 @@ from datetime import datetime
 
 from .consul import path_of_peer
 from .tls import Authority, openssl
-from .waiting import await_for, free_port
+from .waiting import Refused, await_for, free_port
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
@@ -50,12 +50,6 @@ AUDIT_POLICY = {
     ],
 }
 WRITES = {"create", "update", "patch", "delete", "deletecollection"}
-
-
-class Refused(Exception):
-    def __init__(self, status, text):
-        super().__init__(f"HTTP {status}: {text}")
-        self.status = status
 
 
 class KubeApi:
@@ -216,6 +210,8 @@ class Cluster(KubeApi):
         self.etcd = self.spawn(
             "etcd",
             f"--data-dir={self.folder / 'etcd'}",
+            # The disk may be busy with other things, and nothing is to last.
+            "--unsafe-no-fsync",
             f"--listen-client-urls={client}",
             f"--advertise-client-urls={client}",
             f"--listen-peer-urls={peer}",
@@ -228,6 +224,8 @@ class Cluster(KubeApi):
             path_of_peer("kube-apiserver"),
             f"--etcd-servers={self.etcd_url}",
             "--bind-address=127.0.0.1",
+            # Else it looks for a default route; nobody goes there.
+            "--advertise-address=192.0.2.1",
             f"--secure-port={self.port}",
             f"--tls-cert-file={self.serving.cert}",
             f"--tls-private-key-file={self.serving.key}",

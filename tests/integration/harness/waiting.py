@@ -8,10 +8,23 @@ import time
 SLOWNESS = float(os.environ.get("KATALOGD_TEST_SLOWNESS", "1"))
 
 
+class Refused(Exception):
+    """What a peer's API answers to a request of the tests: 400 and above."""
+
+    def __init__(self, status, text):
+        super().__init__(f"HTTP {status}: {text}")
+        self.status = status
+
+    @property
+    def passes(self):
+        """It is busy, or not up yet: nothing is wrong with the request."""
+        return self.status == 429 or self.status >= 500
+
+
 def await_for(condition, timeout=5.0, what="", interval=0.02):
     """The first true value of condition(), polled until timeout seconds.
 
-    A peer that can't be reached yet is the same as false.
+    A peer that can't be reached or can't answer yet is the same as false.
     """
     deadline = time.monotonic() + timeout * SLOWNESS
     last = None
@@ -20,6 +33,10 @@ def await_for(condition, timeout=5.0, what="", interval=0.02):
             last = condition()
         except OSError as error:
             last = error
+        except Refused as refused:
+            if not refused.passes:
+                raise
+            last = refused
         else:
             if last:
                 return last
