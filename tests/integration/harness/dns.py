@@ -16,6 +16,11 @@ HEADER = struct.Struct("!HHHHHH")
 RESPONSE, NO_SUCH_NAME = 0x8180, 3
 
 
+def some_host():
+    """An address of loopback that nobody else takes."""
+    return ".".join(["127", *(str(random.randint(1, 254)) for _ in range(3))])
+
+
 def question_of(packet):
     """The name, the type, and where the question ends."""
     labels, at = [], HEADER.size
@@ -39,9 +44,7 @@ class NameServer:
         self.addresses = {}
         self.asked = []
         self.socket = socket.socket(type=socket.SOCK_DGRAM)
-        self.host = ".".join(
-            ["127", *(str(random.randint(1, 254)) for _ in range(3))]
-        )
+        self.host = some_host()
         self.thread = threading.Thread(target=self.serve)
 
     def serve(self):
@@ -96,7 +99,7 @@ def can_have_one():
     """Whether name spaces can be made, and port 53 be listened on."""
     with socket.socket(type=socket.SOCK_DGRAM) as probe:
         try:
-            probe.bind(("127.0.0.253", PORT))
+            probe.bind((some_host(), PORT))
         except OSError:
             return False
     made = subprocess.run(["unshare", "--mount", "true"], check=False)

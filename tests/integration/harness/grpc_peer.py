@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import grpc
 
-from .waiting import SLOWNESS, await_for
+from .waiting import SLOWNESS, await_for, free_port
 
 MESSAGES, SERVICES = grpc.protos_and_services("harness/katalogsync.proto")
 HEALTH, HEALTH_SERVICES = grpc.protos_and_services("harness/health.proto")
@@ -110,7 +110,8 @@ class FakeDaemon(SERVICES.KatalogSyncServicer):
         self.calls = []
         self.answer = lambda call: None
         self.release = threading.Event()
-        self.port = port
+        # Not one of the kernel's choice: it must be there after a restart.
+        self.port = port or free_port()
         self.server = None
 
     def start(self):
@@ -119,8 +120,8 @@ class FakeDaemon(SERVICES.KatalogSyncServicer):
             options=(("grpc.so_reuseport", 0),),
         )
         SERVICES.add_KatalogSyncServicer_to_server(self, self.server)
-        self.port = self.server.add_insecure_port(f"127.0.0.1:{self.port}")
-        assert self.port
+        port = self.server.add_insecure_port(self.address)
+        assert port == self.port
         self.server.start()
         return self
 
