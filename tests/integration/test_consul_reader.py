@@ -9,13 +9,17 @@ import time
 
 import pytest
 
-from harness.consul import Api, Consul, Refused, three_servers
+from harness.consul import Api, Consul, three_servers
 from harness.proxy import Answer, ConsulProxy
 from harness.reader import Catalog, Reader
 from harness.waiting import SLOWNESS, await_for, holds_for
 
-# What one read may take until it is said, on a machine that is busy.
-SOON = 1.0
+# Before anything that comes by the clock alone: a sweep that could not read
+# all is followed by another after 10 s, the resync comes after minutes.
+SOON = 6
+# Where the machine is quiet. Rosters and sweeps may have to wait for a second.
+AT_ONCE = 1
+SWEPT = 1 + AT_ONCE
 MANY = 500
 
 
@@ -137,6 +141,23 @@ def test_checks(catalog, two):
     assert two.deleted() == []
 
 
+@pytest.mark.timing
+def test_changes_are_said_at_once(catalog, two):
+    """Each kind of them, one after another."""
+    catalog.check("web", 0, "critical")
+    two.await_endpoints("web", {"10.0.0.1": False, "10.0.1.1": True}, AT_ONCE)
+    catalog.node_check(1, "critical")
+    two.await_endpoints("api", {"10.0.0.1": True, "10.0.1.1": False}, AT_ONCE)
+    catalog.put("api", 2)
+    await_for(lambda: "10.0.2.1" in two.endpoints("api"), AT_ONCE)
+    catalog.put("new", 0)
+    two.await_endpoints("new", {"10.0.0.1": True}, AT_ONCE)
+    catalog.put("new", 0, tags=["kubernetes", "external"])
+    await_for(lambda: two.services["new"].flags == "external", SWEPT)
+    catalog.take("api", 2)
+    await_for(lambda: "10.0.2.1" not in two.endpoints("api"), SWEPT)
+
+
 def test_output_of_a_check_is_no_news(catalog, two):
     count = len(two.changes)
     for text in ("a", "b", "c"):
@@ -182,20 +203,18 @@ def test_registrations(catalog, two):
     for number in range(3, 6):
         catalog.put("web", number)
     six = {f"10.0.{n}.1": True for n in range(6)}
-    two.await_endpoints("web", six, 1 + SOON)
+    two.await_endpoints("web", six, SOON)
     catalog.take("web", 5)
-    two.await_endpoints(
-        "web", {a: True for a in six if a != "10.0.5.1"}, 1 + SOON
-    )
+    two.await_endpoints("web", {a: True for a in six if a != "10.0.5.1"}, SOON)
 
 
 def test_a_last_instance_goes_with_its_service(catalog, two):
     catalog.take("web", 0)
     two.await_endpoints("web", {"10.0.1.1": True}, SOON)
     catalog.put("one", 0)
-    two.await_endpoints("one", {"10.0.0.1": True}, 1 + SOON)
+    two.await_endpoints("one", {"10.0.0.1": True}, SOON)
     catalog.take("one", 0)
-    await_for(lambda: "one" not in two.services, 1 + SOON)
+    await_for(lambda: "one" not in two.services, SOON)
     assert two.endpoints("one") == {}
 
 
@@ -203,11 +222,11 @@ def test_what_has_no_check(catalog, two):
     # No list shows these: the sweep does.
     for address in ("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"):
         catalog.put("plain", 0, status=None, Address=address)
-        two.await_endpoints("plain", {address: True}, 1 + SOON)
+        two.await_endpoints("plain", {address: True}, SOON)
     catalog.put("plain", 1, status=None)
-    two.await_endpoints("plain", {address: True, "10.0.1.1": True}, 1 + SOON)
+    two.await_endpoints("plain", {address: True, "10.0.1.1": True}, SOON)
     catalog.take("plain", 1)
-    two.await_endpoints("plain", {address: True}, 1 + SOON)
+    two.await_endpoints("plain", {address: True}, SOON)
 
 
 @contextlib.contextmanager
@@ -243,10 +262,10 @@ def test_edits_among_many(agent, catalog, read):
     time.sleep(0.5)
     for number in range(1, 5):
         catalog.put("svc-7", 0, Address=f"10.1.{number}.1")
-        reader.await_endpoints("svc-7", {f"10.1.{number}.1": True}, 1 + SOON)
+        reader.await_endpoints("svc-7", {f"10.1.{number}.1": True}, SWEPT)
     catalog.put("svc-8", 1, status=None)
     reader.await_endpoints(
-        "svc-8", {"10.0.0.1": True, "10.0.1.1": True}, 1 + SOON
+        "svc-8", {"10.0.0.1": True, "10.0.1.1": True}, SWEPT
     )
 
 
@@ -291,11 +310,11 @@ def test_tags_and_meta(catalog, two):
     await_for(lambda: two.services["web"].flags == "external", SOON)
     # An instance without the tag is not one of ours.
     catalog.put("web", 1, tags=["other"])
-    two.await_endpoints("web", {"10.0.0.1": True}, 1 + SOON)
+    two.await_endpoints("web", {"10.0.0.1": True}, SOON)
     catalog.put("other", 0, tags=["other"])
     catalog.put("late", 0, tags=["other"])
     catalog.put("late", 0)
-    two.await_endpoints("late", {"10.0.0.1": True}, 1 + SOON)
+    two.await_endpoints("late", {"10.0.0.1": True}, SOON)
     assert "other" not in two.services
     catalog.put(
         "spoken",
@@ -305,7 +324,7 @@ def test_tags_and_meta(catalog, two):
             "kubernetes-app-protocol": "kubernetes.io/h2c",
         },
     )
-    await_for(lambda: "spoken" in two.services, 1 + SOON)
+    await_for(lambda: "spoken" in two.services, SOON)
     assert two.services["spoken"][2:4] == ("grpc", "kubernetes.io/h2c")
 
 
@@ -379,6 +398,10 @@ def empty(body):
     return b"{}" if body.lstrip().startswith(b"{") else b"[]"
 
 
+# Until all is right once Consul is back: with room for the pauses between
+# tries, and for those that Consul asked for.
+BACK = 8
+
 TROUBLES = {
     "cut": "cut",
     "500": Answer(500, {}, b"No cluster leader"),
@@ -416,15 +439,14 @@ def test_nothing_goes_while_consul_is_in_trouble(
     holds_for(lambda: reader.deleted() == [], 3)
     assert len(reader.services) == 4
     assert len(reader.instances) == 8
-    assert reader.health.state == "degraded"
+    await_for(lambda: reader.health.state == "degraded")
     proxy.fault = lambda _: None
     proxy.cut()
-    limit = 6 if trouble in ("429", "503") else 2
-    reader.await_endpoints("api", {"10.0.0.1": False, "10.0.1.1": True}, limit)
+    reader.await_endpoints("api", {"10.0.0.1": False, "10.0.1.1": True}, BACK)
     reader.await_endpoints(
-        "web", {f"10.0.{n}.1": True for n in range(3)}, limit
+        "web", {f"10.0.{n}.1": True for n in range(3)}, BACK
     )
-    await_for(lambda: reader.health.state == "ok", 8, str(reader.health))
+    await_for(lambda: reader.health.state == "ok", BACK, str(reader.health))
     assert reader.deleted() == []
 
 
@@ -455,8 +477,12 @@ def test_a_wiped_consul(catalog, agent, tmp_path, read):
         holds_for(lambda: reader.deleted() == [], 3)
         cat.put("web", 0, Address="10.1.0.1")
         cat.put("api", 1, status="critical")
-        reader.await_endpoints("web", {"10.1.0.1": True, "10.0.1.1": True}, 2)
-        reader.await_endpoints("api", {"10.0.0.1": True, "10.0.1.1": False}, 2)
+        reader.await_endpoints(
+            "web", {"10.1.0.1": True, "10.0.1.1": True}, BACK
+        )
+        reader.await_endpoints(
+            "api", {"10.0.0.1": True, "10.0.1.1": False}, BACK
+        )
         assert reader.deleted() == []
 
 
@@ -472,40 +498,56 @@ def test_a_consul_without_leader(tmp_path, read):
             server.stop()
         await_for(lambda: not first.has_leader(), 30)
         # A pulse that waits ends, and so does the next one.
-        await_for(lambda: reader.health.state == "degraded", 12)
-        assert "no leader" in reader.health.text
+        await_for(lambda: "no leader" in reader.health.text, 20)
         # Consul would now hold back for long what is asked of its leader.
         holds_for(lambda: reader.health.state == "degraded", 8)
         for server in others:
             server.spawn()
-        await_for(lambda: is_writable(cat), 60, "a leader again")
-        reader.await_endpoints("web", {"10.0.0.1": False, "10.0.1.1": True}, 2)
-        await_for(lambda: reader.health.state == "ok", 2)
+        cat.check("web", 0, "critical")
+        reader.await_endpoints(
+            "web", {"10.0.0.1": False, "10.0.1.1": True}, BACK
+        )
+        await_for(lambda: reader.health.state == "ok", BACK)
         cat.put("web", 2)
-        await_for(lambda: "10.0.2.1" in reader.endpoints("web"), 2)
+        await_for(lambda: "10.0.2.1" in reader.endpoints("web"), BACK)
         assert reader.deleted() == []
 
 
-def without_a_leader(request):
-    """As a Consul server: what its leader is to answer is held back."""
-    if "stale=" in request.path:
-        return edited(headers={"X-Consul-Knownleader": "false"})
-    time.sleep(7)
-    return Answer(500, {}, b"No cluster leader")
+def without_a_leader(ended):
+    """A fault: as a Consul server without one, until that event. What its
+    leader is to answer is held back.
+    """
+
+    def fault(request):
+        if is_blocking(request):
+            return None
+        if "stale=" in request.path:
+            return edited(headers={"X-Consul-Knownleader": "false"})
+        ended.wait(60)
+        return Answer(500, {}, b"No cluster leader")
+
+    return fault
 
 
 def test_what_was_held_back_is_asked_again(catalog, proxy, read):
     catalog.put("web", 0)
     catalog.put("web", 1)
-    reader = read(proxy).await_confirmed()
+    # What is held back is not given up before it is asked again.
+    reader = read(proxy, consul_timeout="60s").await_confirmed()
     time.sleep(0.5)
-    # The list that waited still says so, the read that follows hangs.
-    proxy.fault = lambda r: None if is_blocking(r) else without_a_leader(r)
-    catalog.check("web", 0, "critical")
-    await_for(lambda: "no leader" in reader.health.text, 3, reader.health)
-    proxy.fault = lambda _: None
-    reader.await_endpoints("web", {"10.0.0.1": False, "10.0.1.1": True}, 2)
-    await_for(lambda: reader.health.state == "ok", 1)
+    ended = threading.Event()
+    try:
+        # The list that waited still says so, the read that follows hangs.
+        proxy.fault = without_a_leader(ended)
+        catalog.check("web", 0, "critical")
+        await_for(lambda: "no leader" in reader.health.text, 10)
+        proxy.fault = lambda _: None
+        reader.await_endpoints(
+            "web", {"10.0.0.1": False, "10.0.1.1": True}, BACK
+        )
+        await_for(lambda: reader.health.state == "ok", BACK)
+    finally:
+        ended.set()
 
 
 def test_a_slow_answer_is_no_trouble(catalog, proxy, read):
@@ -522,14 +564,8 @@ def test_a_slow_answer_is_no_trouble(catalog, proxy, read):
     assert reader.health.state == "ok"
     assert not reader.said("leader")
     pulses = [r for r in proxy.requests[before:] if is_pulse(r)]
-    assert 3 <= len([r for r in pulses if not is_blocking(r)]) <= 4
-
-
-def is_writable(cat):
-    with contextlib.suppress(Refused):
-        cat.check("web", 0, "critical")
-        return True
-    return False
+    # One a second, and those that begin and end on a busy machine.
+    assert 2 <= len([r for r in pulses if not is_blocking(r)]) <= 7
 
 
 def test_many_at_once_go_after_a_second_look(catalog, agent, read):
@@ -545,11 +581,13 @@ def test_many_at_once_go_after_a_second_look(catalog, agent, read):
     assert reader.instances == {}
 
 
+@pytest.mark.timing
 def test_max_delete_ratio_of_one_does_not_wait(catalog, agent, read):
+    """A second look would come 2 s after the first one."""
     catalog.put("web", 0)
     reader = read(agent, max_delete_ratio="1").await_confirmed()
     catalog.wipe()
-    await_for(lambda: not reader.services, SOON)
+    await_for(lambda: not reader.services, AT_ONCE)
 
 
 # ---- tokens, links, another start ----
