@@ -1,5 +1,6 @@
 """Two copies: one writes, the other takes over, never both."""
 
+import contextlib
 import os
 import signal
 import time
@@ -14,7 +15,8 @@ from harness.waiting import SLOWNESS, await_for, holds_for
 pytestmark = pytest.mark.long
 ITEMS = [i for n in range(10) for i in instances(f"svc-{n}", 2, base=10 * n)]
 LEASE = "katalogd-to-k8s"
-TAKEOVER = 20
+# 15 s of the Lease, up to 2 s until that is seen, and the work.
+TAKEOVER = 20 + 5 * SLOWNESS
 # The Lease runs out after 15 s; sanitizers' runs stop it just past that.
 STOPPED = 60 if SLOWNESS == 1 else 25
 
@@ -74,19 +76,20 @@ class Pair:
         )
 
     def __enter__(self):
-        self.catalog.put(*self.items)
-        for copy in self.copies:
-            copy.daemon.start()
-        for copy in self.copies:
-            copy.daemon.await_ready()
-        self.space.await_has(*self.items)
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.space.clear)
+            stack.callback(self.catalog.remove, *self.items)
+            self.catalog.put(*self.items)
+            for copy in self.copies:
+                stack.enter_context(copy.daemon)
+            for copy in self.copies:
+                copy.daemon.await_ready()
+            self.space.await_has(*self.items)
+            self.stack = stack.pop_all()
         return self
 
-    def __exit__(self, *_):
-        for copy in self.copies:
-            copy.daemon.stop()
-        self.catalog.remove(*self.items)
-        self.space.clear()
+    def __exit__(self, *error):
+        self.stack.__exit__(*error)
 
     def roles(self):
         """The leader and the other one."""
@@ -168,10 +171,10 @@ def test_follower_is_ready_and_writes_nothing(pair):
 
 
 def test_clean_stop_releases_the_lease(pair):
-    """The follower is warm and need not wait."""
+    """The follower is warm and need not wait for 15 s."""
     leader, other = pair.roles()
     leader.daemon.stop()
-    await_for(lambda: other.leads, 5)
+    await_for(lambda: other.leads, 12 / SLOWNESS)
     pair.flip()
     pair.space.await_has(*pair.items)
     assert pair.writers() == [leader.user, other.user]
@@ -254,24 +257,24 @@ def test_stopped_leader(stopped):
     pair.never_two_at_once()
     pair.leader.daemon.await_ready()
     assert not pair.leader.leads
+    # What the audit is asked for is there at all.
+    assert {w.user for w in pair.space.writes()} == {
+        copy.user for copy in pair.copies
+    }
+    took = takeover(pair)
+    print(f"takeover after {took:.1f} s")
+    assert 14 <= took <= TAKEOVER
 
 
-def test_stopped_leader_was_replaced_in_time(stopped):
-    """From the audit: the first write of the other one."""
+def takeover(pair):
+    """From the audit: until the first write of the other one."""
     leases = [
         r
-        for r in stopped.space.cluster.audited(
-            namespace=stopped.space.name, resource="leases"
+        for r in pair.space.cluster.audited(
+            namespace=pair.space.name, resource="leases"
         )
         if r.verb in ("create", "update") and r.status < 300
     ]
-    last = max(r.ended for r in leases if r.user == stopped.leader.user)
-    first = min(r.began for r in leases if r.user == stopped.other.user)
-    print(f"takeover after {first - last:.1f} s")
-    assert 14 <= first - last <= TAKEOVER
-
-
-def test_accounts_are_not_the_tests(stopped):
-    """What the audit is asked for is there at all."""
-    users = {w.user for w in stopped.space.writes()}
-    assert users == {c.user for c in stopped.copies}
+    last = max(r.ended for r in leases if r.user == pair.leader.user)
+    first = min(r.began for r in leases if r.user == pair.other.user)
+    return first - last
