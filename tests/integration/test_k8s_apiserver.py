@@ -1,6 +1,7 @@
 """The apiserver fails, is away, or asks to wait."""
 
 import itertools
+import threading
 import time
 
 import pytest
@@ -11,7 +12,8 @@ from harness.waiting import SLOWNESS, await_for, holds_for
 
 ITEMS = [i for n in range(4) for i in instances(f"svc-{n}", 2, base=10 * n)]
 LASTING = 1.5
-BACK = 5
+# Long before the resync; what was asked to wait may have to wait.
+BACK = 10
 
 
 def status(code, reason, **headers):
@@ -162,12 +164,17 @@ def test_writes_at_once_are_bounded(
     allowed, sync, space, catalog, consul, kube_proxy
 ):
     running, most = [], []
+    all_there = threading.Event()
 
     def watch(request):
         if is_write(request):
             running.append(request)
             most.append(len(running))
-            time.sleep(0.01)
+            if len(running) == allowed:
+                all_there.set()
+            # The first ones wait for each other, then for one too many.
+            all_there.wait(5)
+            time.sleep(0.02)
             running.remove(request)
 
     kube_proxy.fault = watch
@@ -199,6 +206,7 @@ def test_refused_object_costs_only_itself(filled, space, catalog, kube_proxy):
 
 def test_watch_that_is_too_old(filled, space, catalog, kube_proxy):
     """410 in the stream: listed again, and no event is missed."""
+    await_for(lambda: len(kube_proxy.watches) >= 2)
     lists = len([r for r in kube_proxy.of_verb("GET")])
     assert kube_proxy.expire_watches() >= 2
     space.cluster.patch(
@@ -217,9 +225,13 @@ def test_watch_that_ends(filled, space, kube_proxy):
     await_for(lambda: "svc-2" in space.services(), BACK)
 
 
+# EndpointSlices come by 100.
+PAGED = 120
+
+
 def test_list_comes_in_pages(sync, space, catalog, consul, kube_proxy):
     """What is there at the start: a 410 between two pages begins anew."""
-    items = [i for n in range(30) for i in instances(f"s{n}", 1, base=n)]
+    items = [i for n in range(PAGED) for i in instances(f"s{n}", 1, base=n)]
     catalog.put(*items)
     sync(consul, space).stop()
     before = space.versions()
@@ -233,6 +245,7 @@ def test_list_comes_in_pages(sync, space, catalog, consul, kube_proxy):
 
     kube_proxy.fault = expire_one
     sync(consul, space, name="second", **through(kube_proxy))
+    assert once
     assert space.versions() == before
 
 
