@@ -21,15 +21,19 @@ NOBODY = 65534
 
 @pytest.fixture(scope="module")
 def cluster(shared_cluster):
-    shared_cluster.create(
+    # A worker may come here twice, with other tests between.
+    shared_cluster.apply(
         "namespaces",
         None,
         {
+            "apiVersion": "v1",
+            "kind": "Namespace",
             "metadata": {
                 "name": NAMESPACE,
                 "labels": {"pod-security.kubernetes.io/warn": "restricted"},
-            }
+            },
         },
+        "tests",
     )
     return shared_cluster
 

@@ -286,11 +286,11 @@ def test_new_token_works_at_once(gates, node, kube_proxy):
     node.token_file.write_text("not-a-token")
     pod = node.add()
     daemon = gates(**through(kube_proxy))
-    daemon.await_log("401")
-    # Longer than the pauses of the first tries.
-    await_for(lambda: len(asked) >= 4, 20)
+    daemon.await_log("HTTP 401")
+    # By now it pauses for 6 s or more.
+    await_for(lambda: len(asked) >= 4, 30)
     node.token_file.write_text(good)
-    node.await_gate(pod, "True", timeout=3)
+    node.await_gate(pod, "True", timeout=5)
     await_for(lambda: gatekeeper(daemon)["health"] == "ok")
 
 

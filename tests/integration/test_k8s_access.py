@@ -2,7 +2,6 @@
 
 import base64
 import json
-import urllib.request
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -235,7 +234,7 @@ def test_as_consul_sync(sync, space, catalog, consul, tmp_path):
     program.symlink_to(BUILD / "katalogd")
     catalog.put(WEB.with_(tags=("mine", "in", "out")))
     port = free_port()
-    sync(
+    daemon = sync(
         consul,
         space,
         program=program,
@@ -266,8 +265,9 @@ def test_as_consul_sync(sync, space, catalog, consul, tmp_path):
     (parent,) = space.get("httproutes", "web-inner")["spec"]["parentRefs"]
     assert parent["namespace"] == "gateways"
     assert parent["sectionName"] == "plain"
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/version") as answer:
-        assert json.load(answer)["version"]
+    daemon.options["metrics_bind_address"] = f"127.0.0.1:{port}"
+    _, version = daemon.get("/version", over_tcp=True)
+    assert json.loads(version)["version"]
 
 
 def test_consul_by_unix_socket(sync, space, tmp_path):

@@ -48,8 +48,8 @@ def test_another_datacenter(sync, space, dc1):
     assert space.has(AWAY)
     catalog = Catalog(dc1.other)
     gone = catalog.set_status(AWAY, "critical")
-    space.await_has(gone, timeout=1)
-    space.await_has(catalog.set_status(AWAY, "passing"), timeout=1)
+    space.await_has(gone)
+    space.await_has(catalog.set_status(AWAY, "passing"))
     assert list(space.services()) == ["away"]
 
 

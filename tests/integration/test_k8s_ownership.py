@@ -265,7 +265,7 @@ def test_edited_service_is_put_right_at_once(
     def is_right():
         return parts(space.get("services", "web")) == parts(before)
 
-    await_for(is_right, 2)
+    await_for(is_right)
     assert all(states_of_ports(space, before))
 
 
@@ -290,7 +290,7 @@ def test_port_that_was_edited_changes(sync, space, catalog, consul):
     edit_port(edited)
     path = f"/api/v1/namespaces/{space.name}/services/web"
     space.cluster.request("PUT", path, edited)
-    await_for(lambda: ports_of(space) == [WEB.port], 2)
+    await_for(lambda: ports_of(space) == [WEB.port])
     # What only a sweep of Consul shows.
     catalog.put(WEB.with_(port=81))
     await_for(lambda: ports_of(space) == [81], 20)
@@ -309,7 +309,7 @@ def test_edited_slice_is_put_right_at_once(sync, space, catalog, consul):
     space.cluster.patch(
         "endpointslices", space.name, "web-consul", {"endpoints": []}
     )
-    space.await_has(*items, timeout=2)
+    space.await_has(*items)
 
 
 @pytest.mark.parametrize(
@@ -327,9 +327,9 @@ def test_deleted_object_is_put_right_at_once(
     sync(consul, space, domain_suffix=DOMAIN)
     before = uids(space)
     space.cluster.delete(kind, space.name, name)
-    await_for(lambda: uids(space).keys() == before.keys(), 2)
+    await_for(lambda: uids(space).keys() == before.keys())
     # No garbage collector is here: the slice names the new Service itself.
-    await_for(lambda: owner_of(space) == uids(space)["services", "web"], 2)
+    await_for(lambda: owner_of(space) == uids(space)["services", "web"])
 
 
 def owner_of(space):

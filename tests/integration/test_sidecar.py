@@ -206,20 +206,20 @@ def test_refused_at_the_end(daemon, sidecar):
 
 
 def test_gives_up_in_time(daemon, sidecar):
-    one = sidecar(deregister_timeout="1s", **FAST).await_ready()
+    one = sidecar(deregister_timeout="2s", **FAST).await_ready()
     daemon.answer = refusing(UNKNOWN, "never")
     began = time.monotonic()
     assert one.stop() == 1
-    assert 0.7 < time.monotonic() - began < 2 * SLOWNESS
+    assert 1.5 < time.monotonic() - began < 2 + 5 * SLOWNESS
     assert len(daemon.of("Deregister")) > 3
 
 
 def test_call_that_hangs_is_given_up_in_time(daemon, sidecar):
-    one = sidecar(deregister_timeout="500ms").await_ready()
+    one = sidecar(deregister_timeout="3s").await_ready()
     daemon.answer = daemon.wait
     assert one.stop() == 1
     (call,) = daemon.of("Deregister")
-    assert 0 < call.time_remaining <= 0.6
+    assert 0 < call.time_remaining <= 3.1
 
 
 def test_second_signal_ends_it(daemon, sidecar):
@@ -268,12 +268,24 @@ def sockets(one):
     return [d for d in one.itself.descriptors.values() if "socket" in d]
 
 
+def await_rest(one):
+    """How often it has gone to sleep, once it has nothing to do."""
+    one.await_log("registered with")
+    await_for(lambda: len(sockets(one)) == 1, what="only the listener")
+    seen = [None]
+
+    def same_again():
+        seen.append(context_switches(one.pid))
+        return seen[-2] == seen[-1]
+
+    await_for(same_again, what="it sleeps", interval=0.2)
+    return seen[-1]
+
+
 def test_rests(daemon, sidecar):
     """No connection, no timer: nothing wakes it up."""
     one = sidecar()
-    one.await_log("registered with")
-    await_for(lambda: len(sockets(one)) == 1, what="only the listener")
-    before = context_switches(one.pid)
+    before = await_rest(one)
     time.sleep(2)
     assert context_switches(one.pid) == before
 
@@ -281,8 +293,7 @@ def test_rests(daemon, sidecar):
 @pytest.mark.memory
 def test_is_small(daemon, sidecar):
     one = sidecar()
-    one.await_log("registered with")
-    await_for(lambda: len(sockets(one)) == 1)
+    await_rest(one)
     kib = int(one.itself.status["VmRSS"].split()[0])
     print(f"VmRSS {kib} kB")
     assert kib <= 5 * 1024
