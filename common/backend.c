@@ -139,7 +139,6 @@ static const struct range v6_ranges[] = {
 	{ { 0 }, 128, "the unspecified address" },
 	{ { [15] = 1 }, 128, "a loopback address" },
 	{ { 0xfe, 0x80 }, 10, "a link-local address" },
-	{ { 0xff, 0x02 }, 16, "a link-local multicast address" },
 };
 
 static bool
@@ -172,6 +171,13 @@ write_v4(const uint8_t *ip, char out[BACKEND_ADDRESS])
 	return why;
 }
 
+/* Whatever its flags are. */
+static bool
+is_v6_multicast_of_link(const uint8_t *ip)
+{
+	return ip[0] == 0xff && (ip[1] & 0x0f) == 2;
+}
+
 static const char *
 write_v6(const uint8_t *ip, char out[BACKEND_ADDRESS])
 {
@@ -181,6 +187,8 @@ write_v6(const uint8_t *ip, char out[BACKEND_ADDRESS])
 	if (memcmp(ip, mapped, sizeof(mapped)) == 0)
 		return write_v4(ip + sizeof(mapped), out);
 	why = find_range(ip, v6_ranges, COUNT(v6_ranges));
+	if (why == NULL && is_v6_multicast_of_link(ip))
+		why = "a link-local multicast address";
 	if (why == NULL)
 		inet_ntop(AF_INET6, ip, out, BACKEND_ADDRESS);
 	return why;

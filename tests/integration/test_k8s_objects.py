@@ -320,6 +320,7 @@ BAD = {
     "nonsense": {"address": "10.0.0.0.1"},
     "loopback": {"address": "127.0.0.1"},
     "link-local": {"address": "169.254.1.1"},
+    "multicast-of-a-link": {"address": "ff12::1"},
 }
 
 

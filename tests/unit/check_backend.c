@@ -290,6 +290,8 @@ static const struct {
 	{ "febf::1", NULL },
 	{ "224.0.0.251", NULL },
 	{ "ff02::1", NULL },
+	{ "ff12::1", NULL },
+	{ "fff2::", NULL },
 };
 
 START_TEST(addresses_are_checked)
