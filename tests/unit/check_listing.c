@@ -338,6 +338,18 @@ START_TEST(elsewhere_any_service_will_do)
 }
 END_TEST
 
+/* Anybody may register what only begins as it does. */
+START_TEST(consul_itself_has_no_disguise)
+{
+	struct listing *l = new_listing(LISTING_CATALOG);
+
+	ck_assert(read_body(l, "{\"consul\\u0000x\":[\"kubernetes\"]}"));
+	ck_assert(!listing_has_consul(l));
+	ck_assert(!listing_has_service(l, "consul"));
+	listing_free(l);
+}
+END_TEST
+
 START_TEST(knows_who_is_in_the_list_that_counts)
 {
 	struct listing *l = new_listing(LISTING_CATALOG);
@@ -375,6 +387,7 @@ main(void)
 	tcase_add_test(t, sees_what_the_roster_says);
 	tcase_add_test(t, sees_what_the_nodes_say);
 	tcase_add_test(t, elsewhere_any_service_will_do);
+	tcase_add_test(t, consul_itself_has_no_disguise);
 	tcase_add_test(t, knows_who_is_in_the_list_that_counts);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);

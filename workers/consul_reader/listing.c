@@ -114,7 +114,7 @@ add_service(struct listing *l, json_object *name, json_object *tags)
 		return refuse(&l->refusal, "not a service and its tags");
 	if (l->conf.elsewhere)
 		l->has_consul = true;
-	if (strcmp(t.s, CONSUL_ITSELF) != 0)
+	if (text_has_nul(&t) || strcmp(t.s, CONSUL_ITSELF) != 0)
 		return add_tags(l, &t, tags);
 	l->has_consul = true;
 	return true;
