@@ -262,20 +262,16 @@ static const char *const supervisor_calls[] = {
 	"open", "openat", "stat", "lstat", "newfstatat", "statx", "statfs",
 	"fstatfs", "access", "faccessat", "faccessat2", "readlink",
 	"readlinkat", "getdents64", "getcwd", "chdir", "fchdir", "mkdir",
-	"mkdirat", "unlink", "unlinkat", "rmdir", "rename", "renameat",
-	"renameat2", "chmod", "fchmod", "fchmodat", "chown", "fchown",
-	"fchownat", "umask", "flock", "fcntl", "dup2", "dup3", "pipe",
-	"pwrite64", "ftruncate", "sendfile", "copy_file_range", "fadvise64",
-	"fsync", "memfd_create", "close_range", "inotify_init1",
-	"inotify_add_watch", "inotify_rm_watch",
+	"mkdirat", "unlink", "unlinkat", "chmod", "fchmod", "fchmodat", "umask",
+	"fcntl", "dup2", "dup3", "pipe", "sendfile", "fadvise64",
+	"memfd_create", "close_range",
 	/* sockets */
 	"socketpair", "bind", "listen", "accept", "accept4", "connect",
 	"sendto", "sendmsg", "sendmmsg", "recvmmsg", "setsockopt", "getsockopt",
 	/* processes and their signals */
 	"fork", "vfork", "execve", "wait4", "waitid", "kill", "tgkill",
-	"pidfd_open", "pidfd_send_signal", "rt_sigsuspend", "rt_sigpending",
-	"sigaltstack", "signalfd4", "getpgid", "getpgrp", "setpgid", "getsid",
-	"setsid", "alarm", "setitimer", "getitimer", "pause",
+	"rt_sigsuspend", "rt_sigpending", "sigaltstack", "signalfd4", "getpgid",
+	"getpgrp", "getsid", "setsid",
 	/* the start of a program */
 	"mmap", "mprotect", "mincore", "msync", "arch_prctl", "set_tid_address",
 	"set_robust_list", "rseq", "membarrier", "getpriority",
@@ -283,8 +279,8 @@ static const char *const supervisor_calls[] = {
 	/* closing sandboxes */
 	"prctl", "seccomp", "landlock_create_ruleset", "landlock_add_rule",
 	"landlock_restrict_self", "capget", "capset", "chroot", "setgroups",
-	"getgroups", "setuid", "setgid", "setreuid", "setregid", "setresuid",
-	"setresgid", "setfsuid", "setfsgid", "prlimit64", "setrlimit", NULL
+	"getgroups", "setresuid", "setresgid", "setfsuid", "prlimit64",
+	"setrlimit", NULL
 };
 
 #define NEW_NAMESPACES \
