@@ -15,6 +15,8 @@ from harness.waiting import await_for, free_port, holds_for
 
 PEM = "-----BEGIN {}-----\n"
 SERVER = "https://10.0.0.1:6443"
+# MODEL_DOWN_MS of workers/http/model.h
+DOWN_SECONDS = 5
 AS_ROOT = os.geteuid() == 0
 
 
@@ -208,6 +210,18 @@ def test_one_that_needs_a_command_waits_for_a_better_one(kubeconfig, to_k8s):
     kubeconfig.user = {"token": "t"}
     kubeconfig.write()
     daemon.await_ready()
+
+
+@pytest.mark.long
+def test_one_that_waits_is_no_illness(kubeconfig, to_k8s):
+    """For which a liveness probe would restart the whole, again and again."""
+    write(kubeconfig.path, "a: [")
+    daemon = to_k8s(kubeconfig=kubeconfig.path, wait=False)
+    daemon.await_log("k8s-writer waits for a better one")
+    await_for(lambda: daemon.get("/healthz"))
+    well = (200, "ok\n")
+    holds_for(lambda: daemon.get("/healthz") == well, DOWN_SECONDS + 1)
+    assert daemon.get("/readyz")[0] == 503
 
 
 def test_a_bad_one_changes_nothing(kubeconfig, to_k8s):

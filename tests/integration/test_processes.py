@@ -3,8 +3,10 @@
 import os
 import random
 import re
+import shlex
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -12,8 +14,8 @@ import pytest
 
 from harness import kubelet as K
 from harness import pods as P
-from harness.daemon import WORKERS
-from harness.waiting import SLOWNESS, await_for
+from harness.daemon import BUILD, PROGRAM, WORKERS
+from harness.waiting import SLOWNESS, await_for, holds_for
 
 WEB = P.service_id(P.web_pod())
 AS_ROOT = os.geteuid() == 0
@@ -236,6 +238,162 @@ def test_worker_that_hangs_is_replaced(daemon, kubelet, consul):
     )
     kubelet.put(P.web_pod(ready=False))
     await_for(lambda: consul.status(WEB) == "critical", 10)
+
+
+# The log.
+
+# Puts what listens at $1 in the place of /dev/log, for program $2 alone. A
+# /dev of its own: this one's may have no such file.
+WITH_LOG = """
+mount --rbind /dev "$0" && mount -t tmpfs -o mode=755 none /dev || exit
+for name in null zero random urandom; do
+    touch "/dev/$name" && mount --bind "$0/$name" "/dev/$name" || exit
+done
+touch /dev/log && mount --bind "$1" /dev/log || exit
+shift
+exec "$@"
+"""
+
+
+def can_mount():
+    made = subprocess.run(["unshare", "--mount", "true"], check=False)
+    return made.returncode == 0
+
+
+class Syslog(threading.Thread):
+    """What listens at /dev/log, and a katalogd that finds it there.
+
+    It reads all the time: syslog(3) waits while there is no room.
+    """
+
+    def __init__(self, folder):
+        super().__init__(daemon=True)
+        (folder / "dev").mkdir()
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(folder / "log"))
+        self.lines = []
+        command = ["unshare", "--mount", "sh", "-c", WITH_LOG]
+        command += [folder / "dev", folder / "log", PROGRAM]
+        self.program = folder / "katalogd-with-log"
+        self.program.write_text(
+            f'#!/bin/sh\nexec {shlex.join(map(str, command))} "$@"\n'
+        )
+        self.program.chmod(0o755)
+
+    def run(self):
+        while line := self.socket.recv(65536):
+            self.lines.append(line)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.join()
+        self.socket.close()
+
+    def await_line(self, text):
+        return await_for(
+            lambda: next((line for line in self.lines if text in line), None),
+            what=f"syslog: {text}",
+        )
+
+
+@pytest.fixture
+def syslog(tmp_path):
+    with Syslog(tmp_path) as one:
+        yield one
+
+
+# daemon.info and so on, see syslog.h.
+DAEMON_WARNING, DAEMON_INFO, DAEMON_DEBUG = b"<28>", b"<30>", b"<31>"
+
+
+@pytest.mark.skipif(not can_mount(), reason="no /dev/log without rights")
+def test_log_goes_to_syslog(syslog, start, kubelet, consul, tmp_path):
+    """From the start on, and after a SIGHUP; nothing in it is invisible."""
+    config = tmp_path / "log.conf"
+    config.write_text("log-target = syslog\n")
+    kubelet.put(P.web_pod(service_port="\x1b[31m80\n\u200b"))
+    daemon = start(
+        kubelet, consul, program=syslog.program, config=config, log_target=None
+    )
+    pid = str(daemon.pid).encode()
+    line = syslog.await_line(b"all workers are ready")
+    assert line.startswith(DAEMON_INFO)
+    assert line.endswith(b" katalogd[" + pid + b"]: all workers are ready")
+    line = syslog.await_line(b"service-port")
+    assert line.startswith(DAEMON_WARNING)
+    head = rb" katalogd\[" + pid + rb"\]: kubelet-reader\[\d+\]: pod "
+    assert re.search(head, line)
+    assert rb"\033[31m80\n\342\200\213" in line
+    assert daemon.log == ""
+
+    config.write_text("log-target = stderr\n")
+    daemon.reload()
+    daemon.await_log("the configuration was read again")
+    config.write_text("log-target = syslog\nlog-level = debug\n")
+    daemon.reload()
+    assert syslog.await_line(b"link to").startswith(DAEMON_DEBUG)
+    daemon.stop()
+    syslog.await_line(b"SIGTERM: ending the workers")
+    for line in syslog.lines:
+        assert re.fullmatch(rb"[ -~]+", line), line
+
+
+# Workers that were taken over: stand_in.c plays them.
+
+
+@pytest.fixture
+def with_hostile(start, tmp_path):
+    """with_hostile(role, kubelet, consul): that one, and two as they are."""
+
+    def start_one(role, kubelet, consul):
+        libexec = tmp_path / "libexec"
+        libexec.mkdir()
+        for name in WORKERS:
+            program = BUILD / ("stand_in" if name == role else name)
+            (libexec / name).symlink_to(program)
+        return start(kubelet, consul, wait=False, libexec_dir=libexec)
+
+    return start_one
+
+
+def test_complaints_keep_no_sibling_down(with_hostile, kubelet, consul):
+    daemon = with_hostile("kubelet-reader", kubelet, consul)
+    await_for(lambda: len(daemon.log_lines("complained")) == 2)
+    daemon.await_log("consul-writer was started again on such a word")
+    victim = daemon.worker("consul-writer")
+    holds_for(lambda: victim.alive, 1)
+    restarts = {w["name"]: w["restarts"] for w in daemon.status()["workers"]}
+    assert restarts == {role: int(role == "consul-writer") for role in WORKERS}
+
+
+@pytest.mark.memory
+def test_flood_of_health_costs_no_memory(with_hostile, kubelet, consul):
+    """And keeps nobody from working."""
+    kubelet.put(P.web_pod())
+    daemon = with_hostile("http", kubelet, consul)
+    daemon.await_log("http: flooded", 30)
+    most = int(daemon.itself.status["VmHWM"].split()[0])
+    assert most < 32 * 1024, f"{most} kB"
+    await_for(lambda: consul.status(WEB) == "passing")
+    assert not daemon.log_lines("killed")
+
+
+def test_flood_of_connections_costs_no_descriptor(
+    with_hostile, kubelet, tmp_path
+):
+    path = str(tmp_path / "agent")
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(path)
+        agent.listen(4096)
+        daemon = with_hostile("consul-writer", kubelet, f"unix://{path}")
+        daemon.await_log("consul-writer.*: protocol error: CONNECT: ")
+        assert len(daemon.itself.descriptors) < 64
+        assert not daemon.log_lines("flooded")
+        daemon.stop()
 
 
 KILLS = int(os.environ.get("KATALOGD_TEST_KILLS", "200"))

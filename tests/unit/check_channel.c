@@ -237,6 +237,22 @@ START_TEST(the_largest_message_passes)
 }
 END_TEST
 
+START_TEST(knows_what_is_unread)
+{
+	link_up(ROLE_KUBELET_READER, ROLE_CONSUL_WRITER);
+	ck_assert(!channel_unread(b.ch));
+	put(&a, 1, 1, 1);
+	put(&a, 2, 1, 1);
+	ck_assert(channel_unread(b.ch));
+	RUN_UNTIL(b.messages == 2);
+	ck_assert(!channel_unread(b.ch));
+	forget(&a);
+	ck_assert(channel_unread(b.ch));
+	RUN_UNTIL(b.closed == 1);
+	ck_assert(!channel_unread(b.ch));
+}
+END_TEST
+
 START_TEST(what_does_not_fit_waits_in_order)
 {
 	unsigned n;
@@ -820,6 +836,7 @@ main(void)
 	tcase_set_timeout(t, 20);
 	tcase_add_test(t, messages_arrive_as_sent);
 	tcase_add_test(t, the_largest_message_passes);
+	tcase_add_test(t, knows_what_is_unread);
 	tcase_add_test(t, what_does_not_fit_waits_in_order);
 	tcase_add_test(t, nothing_overtakes_the_queue);
 	tcase_add_test(t, descriptors_change_hands);
