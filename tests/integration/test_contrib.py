@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import pytest
 
@@ -83,6 +84,48 @@ def test_bad_manifest_is_refused(cluster):
     assert "nonsense" in done.stderr
 
 
+def test_rights_are_the_least(cluster):
+    """Those to run commands in pods have to be asked for."""
+    rules = manifest(cluster, "rbac-to-consul.yaml")[1]["rules"]
+    resources = [r for rule in rules for r in rule["resources"]]
+    assert resources == ["nodes/pods", "pods/status"]
+
+
+def with_all(name, folder):
+    """The manifest with what is left out of it by #-."""
+    text = (MANIFESTS / name).read_text()
+    path = folder / name
+    path.write_text(re.sub(r"^( *)#(?=- |  )", r"\1", text, flags=re.M))
+    assert path.read_text() != text
+    return path
+
+
+def test_rule_for_old_kubelets(cluster, tmp_path):
+    path = with_all("rbac-to-consul.yaml", tmp_path)
+    assert dry_run(cluster, f"--filename={path}").returncode == 0
+    rules = manifest(cluster, path)[1]["rules"]
+    assert [r["verbs"] for r in rules if "nodes/proxy" in r["resources"]] == [
+        ["get"]
+    ]
+
+
+def secret_of(cluster, name):
+    """The name of the Secret with Consul's token."""
+    (variable,) = [
+        v
+        for v in container_of(cluster, name)["env"]
+        if v["name"] == "CONSUL_HTTP_TOKEN"
+    ]
+    return variable["valueFrom"]["secretKeyRef"]["name"]
+
+
+def test_each_policy_has_its_secret(cluster):
+    """One token may write services, the other one read all."""
+    assert secret_of(cluster, "daemonset-to-consul.yaml") != secret_of(
+        cluster, "deployment-to-k8s.yaml"
+    )
+
+
 def template_of(cluster, name):
     (template,) = [
         item["spec"]["template"]
@@ -108,22 +151,46 @@ def environment_of(container, values):
     return env
 
 
+def assert_known(container, arguments):
+    """katalogd -n takes them, with the variables of a pod."""
+    values = {"NAMESPACE": "n", "HOST_IP": "10.0.0.1", "NODE_NAME": "node-7"}
+    env = environment_of(container, values)
+    if "--to-k8s" in arguments:
+        env["KUBERNETES_SERVICE_HOST"] = "10.0.0.1"
+        env["KUBERNETES_SERVICE_PORT"] = "443"
+    arguments = [
+        re.sub(r"\$\((\w+)\)", lambda m: values[m[1]], a) for a in arguments
+    ]
+    done = run("-n", "--config=/dev/null", *arguments, env=env)
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stderr
+
+
 @pytest.mark.parametrize(
     "name",
     [n for n in MANIFEST_NAMES if not n.startswith(("rbac", "example"))],
 )
-def test_arguments_are_known(name, cluster, tmp_path):
-    """katalogd -n takes them, with the variables of a pod."""
+def test_arguments_are_known(name, cluster):
     container = container_of(cluster, name)
-    values = {"NAMESPACE": "network", "HOST_IP": "10.0.0.1"}
-    env = environment_of(container, values)
-    if "--to-k8s" in container["args"]:
-        env["KUBERNETES_SERVICE_HOST"] = "10.0.0.1"
-        env["KUBERNETES_SERVICE_PORT"] = "443"
-    arguments = [a.replace("$(NAMESPACE)", "n") for a in container["args"]]
-    done = run("-n", "--config=/dev/null", *arguments, env=env)
-    assert done.returncode == 0, done.stderr
-    assert "warning" not in done.stderr
+    assert_known(container, container["args"])
+    selector = template_of(cluster, name)["spec"]["nodeSelector"]
+    assert selector == {"kubernetes.io/os": "linux"}
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in MANIFEST_NAMES if n.startswith("daemonset")]
+)
+def test_certificate_of_the_kubelet(name, cluster, tmp_path):
+    """The way that is left out: its certificate, in place of any."""
+    path = with_all(name, tmp_path)
+    assert dry_run(cluster, f"--filename={path}").returncode == 0
+    container = container_of(cluster, path)
+    any_certificate = "--kubelet-api-insecure-skip-verify"
+    assert any_certificate in container["args"]
+    container["args"].remove(any_certificate)
+    assert_known(container, container["args"])
+    (mount,) = [v for v in container["volumeMounts"] if v.get("readOnly")]
+    assert f"--kubelet-ca={mount['mountPath']}" in container["args"]
 
 
 def test_example_sidecar_registers(cluster, tmp_path):
