@@ -4,12 +4,21 @@
 #include <event2/event_struct.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/log.h"
 #include "common/timer.h"
+
+/*
+ * After the last: how long bytes, or what asks an idle peer whether it is
+ * there, may go without an answer. Keepalive alone asks no one that owes one.
+ */
+#define KEEPALIVE_IDLE_S 20
+#define KEEPALIVE_EACH_S 5
+#define UNHEARD_MS       30000
 
 /*
  * A socket of curl's. Its read event stays when curl has no use for it between
@@ -222,17 +231,10 @@ stand_in_swap(struct stand_in *s)
 	return fd == s->fd && fcntl(fd, F_SETFL, O_NONBLOCK) == 0;
 }
 
-static int
-on_connected(void *arg, char *to_ip, char *from_ip, int to_port, int from_port)
+bool
+curl_loop_connected(struct curl_loop *l)
 {
-	struct curl_loop *l = arg;
-
-	(void)to_ip;
-	(void)from_ip;
-	(void)to_port;
-	(void)from_port;
-	return stand_in_swap(&l->stand_in) ? CURL_PREREQFUNC_OK
-					   : CURL_PREREQFUNC_ABORT;
+	return stand_in_swap(&l->stand_in);
 }
 
 static int
@@ -262,13 +264,30 @@ on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 	return fd;
 }
 
+static void
+set_option(int fd, int level, int name, int value)
+{
+	setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+/* A peer that is gone without a word must not hold a long poll for ever. */
+static void
+set_alive(int fd)
+{
+	set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_EACH_S);
+	set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, UNHEARD_MS);
+}
+
 static int
 on_open_done(void *arg, curl_socket_t fd, curlsocktype purpose)
 {
 	const struct curl_loop *l = arg;
 
-	(void)fd;
 	(void)purpose;
+	if (l->conf.connected_socket == NULL)
+		set_alive(fd);
 	if (l->conf.connected_socket == NULL || l->stand_in.udp >= 0)
 		return CURL_SOCKOPT_OK;
 	return CURL_SOCKOPT_ALREADY_CONNECTED;
@@ -337,10 +356,6 @@ curl_loop_adopt(struct curl_loop *l, CURL *easy)
 	curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, l);
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, l);
-	if (l->stand_in.udp < 0)
-		return;
-	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
-	curl_easy_setopt(easy, CURLOPT_PREREQDATA, l);
 }
 
 bool

@@ -31,6 +31,11 @@ void curl_loop_free(struct curl_loop *l);
 
 /* Puts the loop's socket functions into a handle: once in its life. */
 void curl_loop_adopt(struct curl_loop *l, CURL *easy);
+/*
+ * To be asked by the handle's CURLOPT_PREREQFUNCTION, which is the owner's:
+ * whether the connection can be written to.
+ */
+bool curl_loop_connected(struct curl_loop *l);
 bool curl_loop_add(struct curl_loop *l, CURL *easy);
 /* Closes the connection of a transfer that has not ended. */
 void curl_loop_remove(struct curl_loop *l, CURL *easy);

@@ -27,6 +27,9 @@
 
 /* Enough for "https://", a name, brackets, a port and "/", and a Host. */
 #define ORIGIN_CAP 300
+/* A server that is there answers in much less; one that is not holds nobody
+ * up for as long as a long poll takes. */
+#define CONNECT_MS 10000
 /* How often a request asks the supervisor for another connection. */
 #define STARVED_MAX 3
 
@@ -139,7 +142,6 @@ transfer_take(struct http_client *c)
 	if (c->nidle > 0)
 		return c->idle[--c->nidle];
 	t = http_transfer_new(&c->transfer_conf);
-	curl_loop_adopt(c->loop, http_transfer_easy(t));
 	set_blob(t, HTTP_CA, &c->ca);
 	set_blob(t, HTTP_CERT, identity_get(&c->identity, IDENTITY_CERT));
 	set_blob(t, HTTP_KEY, identity_get(&c->identity, IDENTITY_KEY));
@@ -395,7 +397,8 @@ request_ended(struct http_request *r, CURLcode code)
 	}
 	if (code == CURLE_OK)
 		note_identity(r);
-	if (code == CURLE_COULDNT_CONNECT && c->resolve != NULL)
+	if (c->resolve != NULL &&
+	    (code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT))
 		resolve_doubt(c->resolve);
 	r->code = code;
 	evtimer_del(&r->timeout);
@@ -681,6 +684,8 @@ open_curl(struct http_client *c)
 		.tls_name = c->tls_name,
 		.insecure = c->conf.insecure,
 		.tcp = !is_unix(c),
+		.loop = c->loop,
+		.connect_ms = c->conf.connect_timeout_ms,
 	};
 	c->idle = xcalloc(c->conf.max_connections, sizeof(*c->idle));
 }
@@ -698,6 +703,8 @@ http_client_preload(const struct http_client_conf *conf, bool *dns)
 	c->conf = *conf;
 	if (c->conf.max_connections == 0)
 		c->conf.max_connections = 1;
+	if (c->conf.connect_timeout_ms == 0)
+		c->conf.connect_timeout_ms = CONNECT_MS;
 	unix_pool_init(&c->pool, conf->want_connection, conf->arg);
 	TAILQ_INIT(&c->waiting);
 	TAILQ_INIT(&c->running);

@@ -25,6 +25,7 @@ struct http_client_conf {
 	const char *resolv_conf; /* NULL: /etc/resolv.conf */
 	bool insecure; /* no verification of the certificate */
 	unsigned max_connections; /* at once; further requests wait */
+	uint64_t connect_timeout_ms; /* 0: 10 s; another for tests */
 	/* unix:// only: called when a connection is wanted in advance;
 	 * http_client_give_connection() answers. */
 	void (*want_connection)(void *arg);

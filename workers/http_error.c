@@ -36,7 +36,8 @@ static const struct {
 	enum why why;
 } texts[] = {
 	{ CURLE_COULDNT_CONNECT, "connect to ", "", WHY_ERRNO },
-	{ CURLE_OPERATION_TIMEDOUT, "", " took too long", WHY_DETAIL },
+	/* The client has a timer of its own for all but that. */
+	{ CURLE_OPERATION_TIMEDOUT, "connect to ", "", WHY_DETAIL },
 	{ CURLE_COULDNT_RESOLVE_HOST, "address of ", "", WHY_DETAIL },
 	{ CURLE_GOT_NOTHING, "", " closed the connection without an answer",
 	    WHY_NONE },

@@ -14,9 +14,6 @@
 /* What is read at once: curl's own is for answers of a few lines. */
 #define STREAM_BUFFER (128 * 1024L)
 #define OTHER_BUFFER  (16 * 1024L)
-/* The kernel gives up after 9 that were not answered. */
-#define KEEPALIVE_IDLE_S 20L
-#define KEEPALIVE_EACH_S 5L
 
 enum stop { STOP_NOT, STOP_READER, STOP_LARGE, STOP_HEADERS, STOP_UNSENT };
 
@@ -118,6 +115,8 @@ on_send(void *arg, char *peer, char *own, int peer_port, int own_port)
 	(void)own;
 	(void)peer_port;
 	(void)own_port;
+	if (!curl_loop_connected(t->conf->loop))
+		return CURL_PREREQFUNC_ABORT;
 	if (t->request->may_send == NULL ||
 	    t->request->may_send(t->request->arg))
 		return CURL_PREREQFUNC_OK;
@@ -161,15 +160,6 @@ set_http(CURL *e)
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "katalogd");
 }
 
-/* A peer that is gone without a word must not hold a long poll for ever. */
-static void
-set_alive(CURL *e, bool tcp)
-{
-	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, tcp ? 1L : 0L);
-	curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
-	curl_easy_setopt(e, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_EACH_S);
-}
-
 struct http_transfer *
 http_transfer_new(const struct http_transfer_conf *conf)
 {
@@ -183,7 +173,6 @@ http_transfer_new(const struct http_transfer_conf *conf)
 	set_tls(t->easy, conf->insecure);
 	set_http(t->easy);
 	curl_easy_setopt(t->easy, CURLOPT_TCP_NODELAY, conf->tcp ? 1L : 0L);
-	set_alive(t->easy, conf->tcp);
 	curl_easy_setopt(t->easy, CURLOPT_URL, conf->origin);
 	curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, t->detail);
 	curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -192,6 +181,7 @@ http_transfer_new(const struct http_transfer_conf *conf)
 	curl_easy_setopt(t->easy, CURLOPT_HEADERDATA, t);
 	curl_easy_setopt(t->easy, CURLOPT_PREREQFUNCTION, on_send);
 	curl_easy_setopt(t->easy, CURLOPT_PREREQDATA, t);
+	curl_loop_adopt(conf->loop, t->easy);
 	return t;
 }
 
@@ -273,6 +263,10 @@ void
 http_transfer_prepare(struct http_transfer *t,
     const struct http_transfer_request *r)
 {
+	uint64_t connect_ms = t->conf->connect_ms;
+
+	if (connect_ms > r->conf->timeout_ms)
+		connect_ms = r->conf->timeout_ms;
 	t->request = r->conf;
 	t->stop = STOP_NOT;
 	t->header_bytes = t->body_bytes = 0;
@@ -290,10 +284,9 @@ http_transfer_prepare(struct http_transfer *t,
 	curl_easy_setopt(t->easy, CURLOPT_REQUEST_TARGET, r->conf->path);
 	curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, r->headers);
 	curl_easy_setopt(t->easy, CURLOPT_PRIVATE, r->user);
-	/* The client's own timer ends the request; by this, curl shares the
-	 * time out among the addresses. */
-	curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS,
-	    (long)r->conf->timeout_ms);
+	/* Which curl shares out among the addresses. The client's own timer
+	 * ends the request. */
+	curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
 }
 
 void

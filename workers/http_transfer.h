@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "workers/curl_loop.h"
 #include "workers/http_client.h"
 
 struct http_transfer;
@@ -21,8 +22,11 @@ struct http_transfer_conf {
 	const char *tls_name; /* "localhost" */
 	bool insecure;
 	bool tcp; /* not a unix socket */
+	struct curl_loop *loop;
+	uint64_t connect_ms; /* with TLS, and all addresses */
 };
 
+/* Adopted by the loop. */
 struct http_transfer *http_transfer_new(const struct http_transfer_conf *conf);
 void http_transfer_free(struct http_transfer *t);
 CURL *http_transfer_easy(struct http_transfer *t);

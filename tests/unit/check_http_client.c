@@ -1,6 +1,9 @@
+#include <arpa/inet.h>
 #include <bsd/string.h>
 #include <check.h>
 #include <event2/event.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -408,6 +411,116 @@ START_TEST(a_refused_connection_is_told)
 }
 END_TEST
 
+/* A port whose queue is full, so that connections to it stay half open. */
+struct silence {
+	int listener;
+	int waiting[8];
+};
+
+static bool
+is_open(int fd)
+{
+	struct sockaddr_in sin;
+	socklen_t len = sizeof(sin);
+
+	return getpeername(fd, (struct sockaddr *)&sin, &len) == 0;
+}
+
+/* port 0: any. The port. */
+static uint16_t
+silence_begin(struct silence *s, const char *address, uint16_t port)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+		.sin_port = htons(port) };
+	socklen_t len = sizeof(sin);
+	size_t n = sizeof(s->waiting) / sizeof(*s->waiting);
+
+	inet_pton(AF_INET, address, &sin.sin_addr);
+	s->listener = socket(AF_INET, SOCK_STREAM, 0);
+	ck_assert_int_eq(bind(s->listener, (struct sockaddr *)&sin, len), 0);
+	ck_assert_int_eq(listen(s->listener, 0), 0);
+	getsockname(s->listener, (struct sockaddr *)&sin, &len);
+	for (size_t i = 0; i < n; i++) {
+		s->waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		connect(s->waiting[i], (struct sockaddr *)&sin, len);
+	}
+	ck_assert(is_open(s->waiting[0]) && !is_open(s->waiting[n - 1]));
+	return ntohs(sin.sin_port);
+}
+
+static void
+silence_end(struct silence *s)
+{
+	for (size_t i = 0; i < sizeof(s->waiting) / sizeof(*s->waiting); i++)
+		close(s->waiting[i]);
+	close(s->listener);
+}
+
+/* Long before the request's own time is over. */
+START_TEST(does_not_wait_long_for_a_connection)
+{
+	struct http_client_conf conf = client_conf();
+	struct silence silence;
+	char expected[100];
+	bool dns;
+
+	http_client_free(client);
+	conf.url.port = silence_begin(&silence, "127.0.0.1", 0);
+	conf.connect_timeout_ms = 50;
+	client = http_client_preload(&conf, &dns);
+	get("/ok");
+	await(&got.done, 1);
+	snprintf(expected, sizeof(expected),
+	    "connect to 127.0.0.1:%u: ", conf.url.port);
+	ck_assert_msg(strncmp(got.error, expected, strlen(expected)) == 0, "%s",
+	    got.error);
+	silence_end(&silence);
+}
+END_TEST
+
+/* The client's end of its only connection to the peer. */
+static int
+client_socket(void)
+{
+	struct sockaddr_in sin;
+	int fd = 3;
+
+	for (;; fd++) {
+		socklen_t len = sizeof(sin);
+
+		ck_assert_int_lt(fd, 1000);
+		if (getpeername(fd, (struct sockaddr *)&sin, &len) == 0 &&
+		    sin.sin_family == AF_INET &&
+		    ntohs(sin.sin_port) == http_peer_port(peer))
+			return fd;
+	}
+}
+
+static int
+option(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	ck_assert_int_eq(getsockopt(fd, level, name, &value, &len), 0);
+	return value;
+}
+
+/* Who went away without a word is noticed in half a minute. */
+START_TEST(connections_are_kept_an_eye_on)
+{
+	int fd;
+
+	get("/ok");
+	await(&got.done, 1);
+	fd = client_socket();
+	ck_assert_int_eq(option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+	ck_assert_int_eq(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 20);
+	ck_assert_int_eq(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 5);
+	ck_assert_int_eq(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 30000);
+}
+END_TEST
+
 START_TEST(a_restarted_server_is_no_error)
 {
 	for (int i = 0; i < 8; i++)
@@ -678,6 +791,18 @@ static const struct dns_record right[] = {
 static struct dns_peer *dns_peer;
 static char resolv_conf[] = "/tmp/check_http_client.XXXXXX";
 
+static struct http_client_conf
+names_conf(void)
+{
+	struct http_client_conf conf = client_conf();
+
+	strlcpy(conf.url.host, "web.test", sizeof(conf.url.host));
+	conf.url.host_is_ip = false;
+	conf.hosts = "/dev/null";
+	conf.resolv_conf = resolv_conf;
+	return conf;
+}
+
 static void
 setup_names(void)
 {
@@ -691,11 +816,7 @@ setup_names(void)
 	http_client_free(client);
 	dns_peer = dns_peer_new(base, elsewhere);
 	dns_peer_write_conf(dns_peer, resolv_conf, "options timeout:1\n");
-	conf = client_conf();
-	strlcpy(conf.url.host, "web.test", sizeof(conf.url.host));
-	conf.url.host_is_ip = false;
-	conf.hosts = "/dev/null";
-	conf.resolv_conf = resolv_conf;
+	conf = names_conf();
 	client = http_client_preload(&conf, &dns);
 	ck_assert(dns);
 	unlink(resolv_conf);
@@ -737,6 +858,34 @@ START_TEST(names_are_looked_up_again_where_nobody_answers)
 		await(&got.done, ++n);
 	}
 	ck_assert_str_eq(got.error, "");
+}
+END_TEST
+
+/* 127.0.0.3 takes connections in, and says nothing more. */
+START_TEST(names_are_looked_up_again_where_nothing_comes)
+{
+	struct http_client_conf conf = client_conf();
+	struct silence silence;
+	unsigned n = 0;
+	bool dns;
+
+	silence_begin(&silence, "127.0.0.3", conf.url.port);
+	http_client_free(client);
+	dns_peer_write_conf(dns_peer, resolv_conf, "options timeout:1\n");
+	conf = names_conf();
+	conf.connect_timeout_ms = 200;
+	client = http_client_preload(&conf, &dns);
+	get("/ok");
+	await(&got.done, ++n);
+	ck_assert_ptr_nonnull(strstr(got.error, "connect to web.test:"));
+	dns_peer_set(dns_peer, right);
+	while (got.status != 200 && n < 100) {
+		get("/ok");
+		await(&got.done, ++n);
+	}
+	ck_assert_str_eq(got.error, "");
+	silence_end(&silence);
+	unlink(resolv_conf);
 }
 END_TEST
 
@@ -924,6 +1073,30 @@ START_TEST(unix_waits_no_longer_than_its_timeout)
 }
 END_TEST
 
+/* On new connections and on a kept one. */
+START_TEST(unix_asks_before_it_sends)
+{
+	struct http_request_conf conf = conf_of("PUT", "/ok");
+	unsigned given = 0;
+	bool may = false;
+
+	conf.may_send = say;
+	conf.arg = &may;
+	for (unsigned i = 1; i <= 4; i++) {
+		http_client_request(client, &conf);
+		while (got.done < i) {
+			event_base_loop(base, EVLOOP_ONCE);
+			for (; given < wanted; given++)
+				give_pair();
+		}
+		ck_assert_str_eq(got.error,
+		    may ? "" : "not sent: no longer wanted");
+		ck_assert_uint_eq(http_peer_seen(peer)->requests, i / 2);
+		may = !may;
+	}
+}
+END_TEST
+
 static const TTest **tcp_tests[] = {
 	&answers_are_told,
 	&bad_answers_are_errors,
@@ -936,6 +1109,8 @@ static const TTest **tcp_tests[] = {
 	&times_out,
 	&times_out_in_the_queue,
 	&a_refused_connection_is_told,
+	&does_not_wait_long_for_a_connection,
+	&connections_are_kept_an_eye_on,
 	&a_restarted_server_is_no_error,
 	&bodies_are_streamed,
 	&a_reader_gets_no_error_page,
@@ -954,6 +1129,7 @@ static const TTest **tcp_tests[] = {
 static const TTest **name_tests[] = {
 	&names_are_looked_up,
 	&names_are_looked_up_again_where_nobody_answers,
+	&names_are_looked_up_again_where_nothing_comes,
 	&names_that_are_missing_are_told,
 	&names_without_answer_time_out,
 };
@@ -964,6 +1140,7 @@ static const TTest **unix_tests[] = {
 	&unix_without_a_server,
 	&unix_server_that_hangs_up,
 	&unix_waits_no_longer_than_its_timeout,
+	&unix_asks_before_it_sends,
 };
 
 static TCase *
