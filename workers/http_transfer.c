@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/limits.h"
 #include "common/log.h"
@@ -15,7 +16,14 @@
 #define STREAM_BUFFER (128 * 1024L)
 #define OTHER_BUFFER  (16 * 1024L)
 
-enum stop { STOP_NOT, STOP_READER, STOP_LARGE, STOP_HEADERS, STOP_UNSENT };
+enum stop {
+	STOP_NOT,
+	STOP_READER,
+	STOP_LARGE,
+	STOP_HEADERS,
+	STOP_ENCODING,
+	STOP_UNSENT
+};
 
 struct http_transfer {
 	const struct http_transfer_conf *conf;
@@ -94,15 +102,39 @@ on_body(char *data, size_t size, size_t n, void *arg)
 	return n * size;
 }
 
+/*
+ * curl takes a Transfer-Encoding of gzip and others apart, though nobody asked
+ * for it: no such parser is to see the server's bytes.
+ */
+static bool
+is_encoded(const char *line, size_t len)
+{
+	static const char name[] = "Transfer-Encoding:", chunked[] = "chunked";
+	const char *end = line + len;
+
+	if (len < sizeof(name) - 1 ||
+	    strncasecmp(line, name, sizeof(name) - 1) != 0)
+		return false;
+	line += sizeof(name) - 1;
+	while (line < end && (*line == ' ' || *line == '\t'))
+		line++;
+	while (line < end && strchr(" \t\r\n", end[-1]) != NULL)
+		end--;
+	len = (size_t)(end - line);
+	return len != sizeof(chunked) - 1 ||
+	    strncasecmp(line, chunked, len) != 0;
+}
+
 static size_t
 on_header(char *data, size_t size, size_t n, void *arg)
 {
 	struct http_transfer *t = arg;
 
-	(void)data;
 	t->header_bytes += n * size;
 	if (t->header_bytes > LIMIT_ANSWER_HEADERS)
 		t->stop = STOP_HEADERS;
+	else if (is_encoded(data, n * size))
+		t->stop = STOP_ENCODING;
 	return t->stop == STOP_NOT ? n * size : 0;
 }
 
@@ -346,6 +378,9 @@ stopped_text(const struct http_transfer *t, char *error, size_t cap)
 {
 	if (t->stop == STOP_READER)
 		strlcpy(error, "stopped by the reader", cap);
+	if (t->stop == STOP_ENCODING)
+		strlcpy(error, "answer with an encoding that was not asked for",
+		    cap);
 	if (t->stop == STOP_UNSENT)
 		strlcpy(error, "not sent: no longer wanted", cap);
 	if (t->stop == STOP_HEADERS)

@@ -27,6 +27,20 @@ static const struct peer_answer answers[] = {
 	    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 	    "3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
 	    NULL },
+	{ "/chunked-loudly", PEER_KEEP,
+	    "HTTP/1.1 200 OK\r\ntransfer-encoding:\t CHUNKED \r\n\r\n"
+	    "5\r\nhello\r\n0\r\n\r\n",
+	    NULL },
+	/* These bytes are none: a decoder would say so. */
+	{ "/gzip", PEER_CLOSE,
+	    "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
+	    "5\r\nhello\r\n0\r\n\r\n",
+	    NULL },
+	{ "/deflate", PEER_CLOSE,
+	    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+	    "Transfer-Encoding: deflate\r\n\r\n"
+	    "5\r\nhello\r\n0\r\n\r\n",
+	    NULL },
 	{ "/until-close", PEER_CLOSE, "HTTP/1.1 200 OK\r\n\r\nhello", NULL },
 	{ "/interim", PEER_KEEP,
 	    "HTTP/1.1 100 Continue\r\nX-Consul-Index: 1\r\n\r\n"
@@ -199,6 +213,7 @@ static const struct {
 } good[] = {
 	{ "/ok", 200, "hello", "42", 0 },
 	{ "/chunked", 200, "hello", "", 0 },
+	{ "/chunked-loudly", 200, "hello", "", 0 },
 	{ "/until-close", 200, "hello", "", 0 },
 	{ "/interim", 200, "hello", "2", 0 },
 	{ "/busy", 429, "wait", "", 7000 },
@@ -231,6 +246,8 @@ static const struct {
 	{ "/torn-chunk", "closed the connection within its answer" },
 	{ "/silent", "closed the connection without an answer" },
 	{ "/not-http", "is not HTTP" },
+	{ "/gzip", "answer with an encoding that was not asked for" },
+	{ "/deflate", "answer with an encoding that was not asked for" },
 	{ "/endless", "answer larger than 1000 bytes" },
 	{ "/headers", "headers of the answer larger than 65536 bytes" },
 	{ "/header", "a header line without end" },
