@@ -63,7 +63,8 @@ enum msg_type {
 	MSG_HEALTH,
 	/* Asks for a socket to Consul's unix:// path. */
 	MSG_CONNECT,
-	/* The sibling ID broke the protocol on our link: it is to be ended. */
+	/* The sibling ID broke the protocol on our link; it is started again,
+	 * if that was not done lately (supervisor/restart.h). */
 	MSG_BAD_LINK,
 	/*
 	 * kubeconfig's one answer: TEXT says why the file is of no use, or is
