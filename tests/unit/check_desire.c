@@ -50,9 +50,21 @@ on_collision(const struct names_collision *c, void *arg)
 	strlcpy(loser, c->given, sizeof(loser));
 }
 
+/* "+service:left out;" */
+static void
+on_left_out(const struct wanted *w, void *arg)
+{
+	char text[128];
+
+	(void)arg;
+	snprintf(text, sizeof(text), "+%s:%zu;", w->service, w->left_out);
+	strlcat(said, text, sizeof(said));
+}
+
 static const struct desire_conf conf = {
 	.objects = &k8s_conf,
 	.collision = on_collision,
+	.left_out = on_left_out,
 	.drop = on_drop,
 	.want = on_want,
 };
@@ -82,16 +94,23 @@ put(const char *name, uint64_t create_index)
 }
 
 static void
-put_instance(const char *name, const char *id, const char *address, bool ready)
+put_at(const char *name, const char *id, const char *address, uint16_t port,
+    bool ready)
 {
 	struct backend_instance i = { .address = address,
-		.port = 80,
+		.port = port,
 		.ready = ready };
 	char key[LIMIT_SET_KEY], buf[1024];
 	size_t n = backend_instance_key(name, "node", id, key);
 
 	ck_assert(desire_put(d, key, n, buf,
 	    backend_instance_encode(&i, buf, sizeof(buf))));
+}
+
+static void
+put_instance(const char *name, const char *id, const char *address, bool ready)
+{
+	put_at(name, id, address, 80, ready);
 }
 
 static void
@@ -196,6 +215,34 @@ START_TEST(a_name_changes_hands)
 }
 END_TEST
 
+/* Instances 1 to n, each at a port of its own. */
+static void
+put_ports(const char *name, uint16_t from, uint16_t n)
+{
+	char id[8];
+
+	for (uint16_t port = from; port <= n; port++) {
+		snprintf(id, sizeof(id), "%u", port);
+		put_at(name, id, "10.0.0.1", port, false);
+	}
+}
+
+START_TEST(what_is_left_out_is_told_once)
+{
+	put("web", 1);
+	put_ports("web", 1, OBJECT_PORTS);
+	says("web=web:64/0;");
+	put_ports("web", OBJECT_PORTS + 1, OBJECT_PORTS + 2);
+	says("+web:2;web=web:64/0;");
+	del_instance("web", "66");
+	says("web=web:64/0;");
+	del_instance("web", "1");
+	says("+web:0;web=web:64/0;");
+	put_at("web", "1", "10.0.0.1", 1, true);
+	says("+web:1;web=web:64/1;");
+}
+END_TEST
+
 START_TEST(nonsense_is_refused)
 {
 	char key[LIMIT_SET_KEY];
@@ -224,6 +271,7 @@ main(void)
 	tcase_add_test(t, only_what_is_touched);
 	tcase_add_test(t, gone_and_back_is_a_change);
 	tcase_add_test(t, a_name_changes_hands);
+	tcase_add_test(t, what_is_left_out_is_told_once);
 	tcase_add_test(t, nonsense_is_refused);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);

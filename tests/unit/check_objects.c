@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "tests/unit/k8s_text.h"
 #include "workers/k8s_writer/kube_json.h"
 
@@ -219,6 +220,110 @@ START_TEST(the_port_of_most)
 }
 END_TEST
 
+/* n instances 10.x.x.x, each with a port as port_of says. */
+static struct wanted *
+wanted_many(size_t n, uint16_t (*port_of)(size_t i))
+{
+	static const struct backend_service s = { .service = "Web",
+		.port_name = "",
+		.app_protocol = "" };
+	struct backend_instance *v = xcalloc(n, sizeof(*v));
+	const struct backend_instance **p = xcalloc(n, sizeof(*p));
+	char(*texts)[16] = xcalloc(n, sizeof(*texts));
+	struct wanted *w;
+
+	for (size_t i = 0; i < n; i++) {
+		snprintf(texts[i], sizeof(texts[i]), "10.%u.%u.%u",
+		    (unsigned)(i >> 16 & 255), (unsigned)(i >> 8 & 255),
+		    (unsigned)(i & 255));
+		v[i] = (struct backend_instance){ .address = texts[i],
+			.port = port_of(i),
+			.node = "",
+			.zone = "" };
+		p[i] = &v[i];
+	}
+	w = wanted_new(&k8s_conf, "web", &s, p, n);
+	free(v);
+	free(p);
+	free(texts);
+	return w;
+}
+
+static size_t
+count_slices(const struct wanted *w)
+{
+	struct slices_input in = { .service = "web",
+		.port = w->port,
+		.endpoints = w->endpoints,
+		.n = w->n };
+	struct slices assigned;
+	size_t n;
+
+	slices_assign(&in, &assigned);
+	n = assigned.n;
+	slices_free(&assigned);
+	return n;
+}
+
+/* The last two have the same one; each of the others has its own. */
+static uint16_t
+own_port(size_t i)
+{
+	return (uint16_t)(i == 39998 ? 40000 : i + 1);
+}
+
+START_TEST(too_many_ports)
+{
+	struct wanted *w = wanted_many(40000, own_port);
+
+	ck_assert_uint_eq(w->port, 40000);
+	ck_assert_uint_eq(w->n, OBJECT_PORTS + 1);
+	ck_assert_uint_eq(w->left_out, 40000 - OBJECT_PORTS - 1);
+	/* The lowest of those that only one has. */
+	for (size_t i = 0; i < OBJECT_PORTS - 1; i++)
+		ck_assert_uint_eq(w->endpoints[i].port, i + 1);
+	ck_assert_uint_eq(w->endpoints[OBJECT_PORTS].port, 40000);
+	ck_assert_uint_eq(count_slices(w), OBJECT_PORTS);
+	wanted_free(w);
+}
+END_TEST
+
+/* 0: none counts as a port of its own. */
+static uint16_t
+port_of_64(size_t i)
+{
+	return (uint16_t)(i % OBJECT_PORTS);
+}
+
+START_TEST(as_many_ports_as_may_be)
+{
+	struct wanted *w = wanted_many(OBJECT_ENDPOINTS, port_of_64);
+
+	ck_assert_uint_eq(w->n, OBJECT_ENDPOINTS);
+	ck_assert_uint_eq(w->left_out, 0);
+	ck_assert_uint_eq(count_slices(w), OBJECT_PORTS);
+	wanted_free(w);
+}
+END_TEST
+
+static uint16_t
+port_80(size_t i)
+{
+	(void)i;
+	return 80;
+}
+
+START_TEST(too_many_endpoints)
+{
+	struct wanted *w = wanted_many(OBJECT_ENDPOINTS + 5, port_80);
+
+	ck_assert_uint_eq(w->n, OBJECT_ENDPOINTS);
+	ck_assert_uint_eq(w->left_out, 5);
+	ck_assert_uint_eq(count_slices(w), OBJECT_ENDPOINTS / 1000);
+	wanted_free(w);
+}
+END_TEST
+
 START_TEST(a_service_without_ports)
 {
 	static const struct backend_service s = { .service = "x",
@@ -365,6 +470,9 @@ main(void)
 	tcase_add_test(t, other_bodies);
 	tcase_add_test(t, paths);
 	tcase_add_loop_test(t, the_port_of_most, 0, COUNT(ports));
+	tcase_add_test(t, too_many_ports);
+	tcase_add_test(t, as_many_ports_as_may_be);
+	tcase_add_test(t, too_many_endpoints);
 	tcase_add_test(t, a_service_without_ports);
 	tcase_add_loop_test(t, routes_by_tags, 0, COUNT(routes));
 	tcase_add_test(t, too_long_a_gateway);

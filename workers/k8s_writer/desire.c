@@ -25,6 +25,7 @@ struct service {
 	size_t ninstances;
 	bool changed; /* it is in that list */
 	bool renamed; /* since it was told */
+	bool is_cut; /* some of its endpoints were left out */
 	char *told; /* its name as it was told; NULL: it is not wanted */
 };
 RB_HEAD(service_tree, service);
@@ -294,19 +295,32 @@ tell_freed(struct desire *d, struct service *s)
 }
 
 static void
+tell_left_out(struct desire *d, struct service *s, const struct wanted *w)
+{
+	bool is_cut = w->left_out > 0;
+
+	if (is_cut == s->is_cut)
+		return;
+	s->is_cut = is_cut;
+	d->conf.left_out(w, d->conf.arg);
+}
+
+static void
 tell_wanted(struct desire *d, struct service *s, const char *name)
 {
 	const struct backend_instance **v =
 	    xcalloc(s->ninstances + 1, sizeof(*v));
 	struct instance *i;
+	struct wanted *w;
 	size_t n = 0;
 
 	RB_FOREACH(i, instance_tree, &s->instances)
 		v[n++] = i->item;
 	if (s->told == NULL)
 		s->told = xstrdup(name);
-	d->conf.want(wanted_new(d->conf.objects, name, s->item, v, n),
-	    d->conf.arg);
+	w = wanted_new(d->conf.objects, name, s->item, v, n);
+	tell_left_out(d, s, w);
+	d->conf.want(w, d->conf.arg);
 	free(v);
 }
 

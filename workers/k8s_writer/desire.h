@@ -27,6 +27,11 @@ struct desire_conf {
 	void (*drop)(const char *name, void *arg);
 	/* A service does not get the name that it should; once each. */
 	void (*collision)(const struct names_collision *c, void *arg);
+	/*
+	 * Some of a service's endpoints are left out (objects.h), or none
+	 * any more; once each. w stays the desire's.
+	 */
+	void (*left_out)(const struct wanted *w, void *arg);
 	void *arg;
 };
 

@@ -19,6 +19,11 @@
  * instances, of the lowest ports among equals. Instances without a port stand
  * in a slice without ports. A service without any port has a Service without
  * ports, and no route, as a route must name one.
+ *
+ * Each port of a family is a slice of its own, and whoever registers instances
+ * chooses their ports. So a service has endpoints of OBJECT_PORTS ports, those
+ * that most of its endpoints have (the lowest among equals), and of those the
+ * first OBJECT_ENDPOINTS; the rest is left out.
  */
 #ifndef OBJECTS_H
 #define OBJECTS_H
@@ -39,6 +44,10 @@
 #define OBJECT_SERVICE_NAME  "kubernetes.io/service-name"
 #define OBJECT_SLICE_MANAGED "endpointslice.kubernetes.io/managed-by"
 #define OBJECT_GATEWAY_GROUP "gateway.networking.k8s.io"
+
+/* At most so many ports and endpoints of a service: 137 slices. */
+#define OBJECT_PORTS     64
+#define OBJECT_ENDPOINTS 10000
 
 enum kube_kind { KUBE_SERVICE, KUBE_SLICE, KUBE_ROUTE, KUBE_KINDS };
 
@@ -67,6 +76,7 @@ struct wanted {
 	bool routes[NAME_GATEWAYS]; /* by gateway; none twice */
 	struct endpoint *endpoints; /* as endpoints_unify() left them */
 	size_t n;
+	size_t left_out; /* endpoints: there were too many, or too many ports */
 	char *texts; /* of the endpoints */
 };
 

@@ -90,23 +90,37 @@ may_keep(const struct work *w, size_t endpoint, size_t slice)
 	    w->out->v[slice].n < SLICE_ENDPOINTS;
 }
 
+static int
+at_endpoint(const void *address, const void *endpoint)
+{
+	const struct endpoint *e = endpoint;
+
+	return address_compare(address, &e->at);
+}
+
+static size_t
+find_in(const struct work *w, const struct group *g, const struct address *at)
+{
+	const struct endpoint *all = w->in->endpoints, *e;
+
+	e = bsearch(at, all + g->from, g->to - g->from, sizeof(*all),
+	    at_endpoint);
+	return e == NULL ? NONE : (size_t)(e - all);
+}
+
+/* The work is as the slice, however large the group is. */
 static void
 keep_in(struct work *w, size_t slice, const struct group *g)
 {
 	const struct slice_now *now = w->out->v[slice].now;
-	size_t e = g->from;
-	int c;
 
-	for (size_t i = 0; i < now->n;) {
-		c = e == g->to
-		    ? -1
-		    : address_compare(&now->at[i], &w->in->endpoints[e].at);
-		if (c == 0 && may_keep(w, e, slice))
+	for (size_t i = 0; i < now->n; i++) {
+		size_t e = find_in(w, g, &now->at[i]);
+
+		if (e != NONE && may_keep(w, e, slice))
 			put(w, e, slice);
-		else if (c <= 0)
+		else
 			w->touched[slice] = true;
-		i += c <= 0;
-		e += c >= 0;
 	}
 }
 

@@ -11,6 +11,9 @@
  * The first slice of a service is NAME-consul, further ones NAME-consul-HASH.
  * At the start, IPv4 comes before IPv6, and the service's own port before
  * others.
+ *
+ * The work is as the endpoints and the slices that are there, times the new
+ * slices: objects.h bounds how many a service has.
  */
 #ifndef SLICES_H
 #define SLICES_H

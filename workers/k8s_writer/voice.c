@@ -126,6 +126,19 @@ say_collision(const struct names_collision *c)
 	    c->service, c->wanted, c->winner, c->given);
 }
 
+void
+say_left_out(const struct wanted *w)
+{
+	if (w->left_out == 0)
+		log_info("service %s: none of its endpoints is left out any "
+			 "more",
+		    w->service);
+	else
+		log_warnx("service %s: more than %d ports, or %d endpoints: "
+			  "%zu endpoints are left out",
+		    w->service, OBJECT_PORTS, OBJECT_ENDPOINTS, w->left_out);
+}
+
 /* Other states have messages of their own, or are in /v1/status. */
 void
 say_report(const struct object_report *r)

@@ -55,47 +55,95 @@ take_endpoints(struct wanted *w, const struct backend_instance *const *v,
 	w->n = endpoints_unify(w->endpoints, w->n);
 }
 
-/* ---- the Service's port ---- */
+/* ---- ports ---- */
+
+/* How many endpoints have it. */
+struct port_count {
+	uint16_t port; /* 0: none */
+	size_t n;
+};
 
 static int
 by_port(const void *a, const void *b)
 {
-	const uint16_t *x = a, *y = b;
+	const struct port_count *x = a, *y = b;
 
-	return (*x > *y) - (*x < *y);
+	return (x->port > y->port) - (x->port < y->port);
 }
 
-/* The one that stands there most often; the lowest of those. */
-static uint16_t
-most_frequent(const uint16_t *v, size_t n)
+/* That of most endpoints first; the lowest of those. */
+static int
+by_rank(const void *a, const void *b)
 {
-	size_t run = 0, most = 0;
-	uint16_t best = 0;
+	const struct port_count *x = a, *y = b;
 
-	for (size_t i = 0; i < n; i++) {
-		run = i > 0 && v[i] == v[i - 1] ? run + 1 : 1;
-		if (run > most) {
-			most = run;
-			best = v[i];
-		}
-	}
-	return best;
+	if (x->n != y->n)
+		return x->n > y->n ? -1 : 1;
+	return by_port(a, b);
 }
 
-static uint16_t
-port_of_most(const struct wanted *w)
+/* By their ranks, for free(). */
+static struct port_count *
+count_ports(const struct wanted *w, size_t *n)
 {
-	uint16_t *ports = xcalloc(w->n + 1, sizeof(*ports)), best;
-	size_t n = 0;
+	struct port_count *v = xcalloc(w->n + 1, sizeof(*v));
 
+	*n = 0;
+	for (size_t i = 0; i < w->n; i++)
+		v[i] = (struct port_count){ w->endpoints[i].port, 1 };
+	qsort(v, w->n, sizeof(*v), by_port);
 	for (size_t i = 0; i < w->n; i++) {
-		if (w->endpoints[i].port != 0)
-			ports[n++] = w->endpoints[i].port;
+		if (*n > 0 && v[*n - 1].port == v[i].port)
+			v[*n - 1].n++;
+		else
+			v[(*n)++] = v[i];
 	}
-	qsort(ports, n, sizeof(*ports), by_port);
-	best = most_frequent(ports, n);
-	free(ports);
-	return best;
+	qsort(v, *n, sizeof(*v), by_rank);
+	return v;
+}
+
+/* The Service's. */
+static uint16_t
+first_port(const struct port_count *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (v[i].port != 0)
+			return v[i].port;
+	}
+	return 0;
+}
+
+/* ---- what is too much ---- */
+
+static void
+keep_ports(struct wanted *w, const struct port_count *v, size_t n)
+{
+	bool *kept = xcalloc(UINT16_MAX + 1, sizeof(*kept));
+	size_t out = 0;
+
+	for (size_t i = 0; i < n; i++)
+		kept[v[i].port] = true;
+	for (size_t i = 0; i < w->n; i++) {
+		if (kept[w->endpoints[i].port])
+			w->endpoints[out++] = w->endpoints[i];
+	}
+	w->n = out;
+	free(kept);
+}
+
+static void
+choose_ports(struct wanted *w)
+{
+	size_t had = w->n, n;
+	struct port_count *v = count_ports(w, &n);
+
+	w->port = first_port(v, n);
+	if (n > OBJECT_PORTS)
+		keep_ports(w, v, OBJECT_PORTS);
+	if (w->n > OBJECT_ENDPOINTS)
+		w->n = OBJECT_ENDPOINTS;
+	w->left_out = had - w->n;
+	free(v);
 }
 
 /* ---- routes ---- */
@@ -141,7 +189,7 @@ wanted_new(const struct object_conf *conf, const char *name,
 	w->port_name = xstrdup(port);
 	w->app_protocol = xstrdup(s->app_protocol);
 	take_endpoints(w, v, n);
-	w->port = port_of_most(w);
+	choose_ports(w);
 	choose_routes(w, conf, s->internal, s->external);
 	return w;
 }

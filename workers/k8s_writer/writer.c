@@ -163,6 +163,13 @@ on_collision(const struct names_collision *c, void *arg)
 }
 
 static void
+on_left_out(const struct wanted *wanted, void *arg)
+{
+	(void)arg;
+	say_left_out(wanted);
+}
+
+static void
 settle_soon(struct writer *w)
 {
 	if (!w->complete || w->settle_at != UINT64_MAX)
@@ -251,6 +258,7 @@ make_plan(struct writer *w)
 		.want = on_want,
 		.drop = on_drop,
 		.collision = on_collision,
+		.left_out = on_left_out,
 		.arg = w,
 	};
 

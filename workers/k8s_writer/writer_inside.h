@@ -169,6 +169,7 @@ void say_failed(struct writer *w, const struct write *wr, enum plan_result res,
     const struct reply *r, const char *text, bool news);
 void say_report(const struct object_report *r);
 void say_collision(const struct names_collision *c);
+void say_left_out(const struct wanted *w);
 /* Health, figures, and conditions that began or ended. */
 void tell(struct writer *w, uint64_t now);
 void pass_begin(struct writer *w, uint64_t now);
