@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "tests/unit/k8s_cluster.h"
 #include "tests/unit/k8s_text.h"
+#include "workers/k8s_writer/plan_inside.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))
 #define T0       1000000ULL
@@ -1314,6 +1315,132 @@ START_TEST(gone_is_deleted)
 }
 END_TEST
 
+/* ---- whose turn it is ---- */
+
+/* A port each, and so a slice each. */
+static struct wanted *
+wanted_ports(const char *name, size_t n, bool ready)
+{
+	static const struct backend_instance *v[OBJECT_PORTS];
+	struct backend_service s = {
+		.service = name,
+		.port_name = "",
+		.app_protocol = "",
+	};
+
+	for (size_t i = 0; i < n; i++) {
+		instances[i] = (struct backend_instance){
+			.address = "10.9.0.1",
+			.port = (uint16_t)(i + 1),
+			.node = "",
+			.zone = "",
+			.ready = ready,
+		};
+		v[i] = &instances[i];
+	}
+	return wanted_new(&k8s_conf, name, &s, v, n);
+}
+
+/* Writes until that object's comes: how many. */
+static size_t
+writes_until(enum plan_op op, enum kube_kind kind, const char *name)
+{
+	struct plan_action a;
+	size_t n = 0;
+	bool found = false;
+
+	for (; !found; n++) {
+		ck_assert_uint_lt(n, 1000);
+		a = next();
+		found =
+		    a.op == op && a.kind == kind && strcmp(a.name, name) == 0;
+		finish(&a);
+	}
+	return n;
+}
+
+/* Of the others' slices, which were ready before it, one each comes first. */
+START_TEST(groups_take_turns)
+{
+	ready();
+	plan_want(p, wanted_ports("a", OBJECT_PORTS, true), now);
+	plan_want(p, wanted_ports("b", OBJECT_PORTS, true), now);
+	want("web", 1);
+	run();
+	plan_want(p, wanted_ports("a", OBJECT_PORTS, false), now);
+	plan_want(p, wanted_ports("b", OBJECT_PORTS, false), now);
+	want("web", 2);
+	ck_assert_uint_eq(writes_until(PLAN_APPLY, KUBE_SLICE, "web-consul"),
+	    3);
+	run();
+	must_be_at_rest();
+}
+END_TEST
+
+/* What is asked for again and again does not lose its turn. */
+START_TEST(a_change_costs_no_turn)
+{
+	size_t n = 0;
+
+	ready();
+	want("web", 1);
+	plan_want(p, wanted_ports("b", 8, true), now);
+	run();
+	want("web", 2);
+	plan_want(p, wanted_ports("b", 8, false), now);
+	want("web", 3);
+	n = writes_until(PLAN_APPLY, KUBE_SLICE, "web-consul");
+	ck_assert_uint_eq(n, 1);
+	run();
+	must_be_at_rest();
+}
+END_TEST
+
+START_TEST(what_waits_changes_groups)
+{
+	cluster_put(KUBE_SLICE, k8s_answers[KUBE_SLICE], false);
+	ready();
+	confirm();
+	cluster_edit(KUBE_SLICE, "web-consul", "service-name\":\"web",
+	    "service-name\":\"api");
+	cluster_show(p, KUBE_SLICE, "web-consul", now);
+	does(PLAN_DELETE, KUBE_SLICE, "web-consul");
+	must_be_at_rest();
+}
+END_TEST
+
+/* As long as slices change all the time, all else is done, too. */
+START_TEST(kinds_take_turns)
+{
+	struct plan_action a;
+	bool is_ready = false;
+	size_t n = 0;
+
+	ready();
+	plan_want(p, wanted_ports("a", OBJECT_PORTS, true), now);
+	want("gone", 1);
+	want("stays", 1);
+	run();
+	want_routed("new", 1);
+	plan_drop(p, "gone", now);
+	confirm();
+	/* Service, slice and route come; slice and Service go. */
+	while (cluster_text(KUBE_ROUTE, "new-envoy-internal") == NULL ||
+	    cluster_text(KUBE_SLICE, "new-consul") == NULL ||
+	    cluster_text(KUBE_SERVICE, "gone") != NULL) {
+		plan_want(p, wanted_ports("a", OBJECT_PORTS, is_ready), now);
+		is_ready = !is_ready;
+		a = next();
+		finish(&a);
+		ck_assert_uint_le(++n, 5 * QUEUE_TURN * PLAN_QUEUES);
+	}
+	/* Slices still come first. */
+	ck_assert_uint_gt(n, 3 * QUEUE_TURN);
+	run();
+	must_be_at_rest();
+}
+END_TEST
+
 /* ---- changes while a write is under way ---- */
 
 START_TEST(wanted_otherwise_meanwhile)
@@ -1745,6 +1872,10 @@ main(void)
 	tcase_add_test(t, one_failure_stops_no_other);
 	tcase_add_test(t, news_are_news_once);
 	tcase_add_test(t, gone_is_deleted);
+	tcase_add_test(t, groups_take_turns);
+	tcase_add_test(t, a_change_costs_no_turn);
+	tcase_add_test(t, what_waits_changes_groups);
+	tcase_add_test(t, kinds_take_turns);
 	tcase_add_test(t, wanted_otherwise_meanwhile);
 	tcase_add_test(t, an_endpoint_goes_while_slices_are_made);
 	tcase_add_test(t, a_service_goes_last);

@@ -26,7 +26,7 @@ plan_new(const struct plan_conf *conf)
 	RB_INIT(&p->timers);
 	RB_INIT(&p->groups);
 	for (size_t i = 0; i < PLAN_QUEUES; i++)
-		TAILQ_INIT(&p->ready[i]);
+		TAILQ_INIT(&p->rings[i]);
 	return p;
 }
 
@@ -509,7 +509,6 @@ action_path(const struct plan *p, struct plan_action *a)
 static void
 item_start(struct plan *p, struct plan_item *it, struct plan_action *a)
 {
-	item_unplace(p, it);
 	it->in_flight = true;
 	it->op = it->next;
 	it->sent_look = it->want_look;
@@ -544,7 +543,7 @@ plan_next(struct plan *p, uint64_t now, struct plan_action *a)
 	if (!may_write(p) || now < p->not_before)
 		return false;
 	item_run_timers(p, now);
-	if ((it = item_first_ready(p)) == NULL)
+	if ((it = item_next_ready(p)) == NULL)
 		return false;
 	item_start(p, it, a);
 	return true;

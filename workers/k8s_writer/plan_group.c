@@ -35,6 +35,8 @@ group_get(struct plan *p, const char *name)
 	g = xcalloc(1, sizeof(*g));
 	g->name = xstrdup(name);
 	TAILQ_INIT(&g->items);
+	for (size_t i = 0; i < PLAN_QUEUES; i++)
+		TAILQ_INIT(&g->queues[i].items);
 	RB_INSERT(group_tree, &p->groups, g);
 	return g;
 }

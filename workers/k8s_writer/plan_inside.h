@@ -13,7 +13,13 @@
 
 enum place { PLACE_NONE, PLACE_READY, PLACE_TIMER };
 
-/* The order in which writes are started. */
+/*
+ * The order in which writes are started. Each has a ring of the groups that
+ * have ready items in it, which take turns: a group of many items keeps no
+ * other one waiting. So that those of one kind do not, either, each
+ * QUEUE_TURNth write while others wait is of the next queue that has any.
+ */
+#define QUEUE_TURN 4
 enum plan_queue {
 	QUEUE_SLICE, /* first what a check's change leads to */
 	QUEUE_SERVICE,
@@ -98,16 +104,23 @@ struct plan_group {
 	bool assigned;
 	struct plan_item *service; /* NULL: neither wanted nor there */
 	struct item_list items; /* that one too */
+	struct group_queue {
+		TAILQ_ENTRY(plan_group) in_ring; /* while it has items */
+		struct item_list items;
+	} queues[PLAN_QUEUES];
 };
 
 RB_HEAD(group_tree, plan_group);
+TAILQ_HEAD(group_ring, plan_group);
 
 struct plan {
 	struct plan_conf conf;
 	struct id_tree items;
 	struct time_tree timers;
 	struct group_tree groups;
-	struct item_list ready[PLAN_QUEUES];
+	struct group_ring rings[PLAN_QUEUES];
+	unsigned turns; /* of the first queue in a row, while others wait */
+	size_t turn; /* the queue that had the last one out of order */
 	struct plan_counts counts;
 	size_t nready;
 	size_t in_flight;
@@ -169,8 +182,8 @@ void item_settle(struct plan *p, struct plan_item *it, uint64_t now);
 
 void item_run_timers(struct plan *p, uint64_t now);
 uint64_t item_next_timer(struct plan *p);
-struct plan_item *item_first_ready(struct plan *p);
-void item_unplace(struct plan *p, struct plan_item *it);
+/* The next one whose turn it is, without a place from now on, or NULL. */
+struct plan_item *item_next_ready(struct plan *p);
 
 /* ---- plan_group.c ---- */
 

@@ -42,6 +42,158 @@ cmp_time(const struct plan_item *a, const struct plan_item *b)
 TREE(id_tree, by_id, cmp_id)
 TREE(time_tree, by_time, cmp_time)
 
+/* ---- queues ---- */
+
+static void
+queue_add(struct plan *p, struct plan_item *it)
+{
+	struct plan_group *g = it->group;
+	struct item_list *items = &g->queues[it->queue].items;
+
+	if (TAILQ_EMPTY(items))
+		TAILQ_INSERT_TAIL(&p->rings[it->queue], g,
+		    queues[it->queue].in_ring);
+	TAILQ_INSERT_TAIL(items, it, ready);
+	p->nready++;
+}
+
+static void
+queue_remove(struct plan *p, struct plan_item *it)
+{
+	struct plan_group *g = it->group;
+	struct item_list *items = &g->queues[it->queue].items;
+
+	TAILQ_REMOVE(items, it, ready);
+	if (TAILQ_EMPTY(items))
+		TAILQ_REMOVE(&p->rings[it->queue], g,
+		    queues[it->queue].in_ring);
+	p->nready--;
+}
+
+static void
+item_unplace(struct plan *p, struct plan_item *it)
+{
+	if (it->place == PLACE_READY)
+		queue_remove(p, it);
+	else if (it->place == PLACE_TIMER)
+		RB_REMOVE(time_tree, &p->timers, it);
+	it->place = PLACE_NONE;
+}
+
+static enum plan_queue
+queue_of(const struct plan_item *it)
+{
+	static const enum plan_queue queues[KUBE_KINDS][2] = {
+		[KUBE_SERVICE] = { QUEUE_SERVICE, QUEUE_DELETE_SERVICE },
+		[KUBE_SLICE] = { QUEUE_SLICE, QUEUE_DELETE_SLICE },
+		[KUBE_ROUTE] = { QUEUE_ROUTE, QUEUE_DELETE_ROUTE },
+	};
+
+	return queues[it->kind][it->next == PLAN_DELETE];
+}
+
+/* Who waits already keeps its place. */
+static void
+item_ready(struct plan *p, struct plan_item *it)
+{
+	enum plan_queue queue = queue_of(it);
+
+	if (it->place == PLACE_READY && it->queue == queue)
+		return;
+	item_unplace(p, it);
+	it->queue = queue;
+	it->place = PLACE_READY;
+	queue_add(p, it);
+}
+
+static void
+item_place(struct plan *p, struct plan_item *it, enum plan_op op, uint64_t now)
+{
+	it->next = op;
+	if (it->retry_at <= now) {
+		item_ready(p, it);
+		return;
+	}
+	item_unplace(p, it);
+	it->at = it->retry_at;
+	it->place = PLACE_TIMER;
+	RB_INSERT(time_tree, &p->timers, it);
+}
+
+void
+item_run_timers(struct plan *p, uint64_t now)
+{
+	struct plan_item *it;
+
+	while ((it = RB_MIN(time_tree, &p->timers)) != NULL && it->at <= now)
+		item_ready(p, it);
+}
+
+uint64_t
+item_next_timer(struct plan *p)
+{
+	const struct plan_item *it = RB_MIN(time_tree, &p->timers);
+
+	return it == NULL ? UINT64_MAX : it->at;
+}
+
+/* From that one on; NULL if all are empty. */
+static struct group_ring *
+ring_from(struct plan *p, size_t queue)
+{
+	for (size_t i = 0; i < PLAN_QUEUES; i++) {
+		struct group_ring *r = &p->rings[(queue + i) % PLAN_QUEUES];
+
+		if (!TAILQ_EMPTY(r))
+			return r;
+	}
+	return NULL;
+}
+
+static size_t
+queue_at(const struct plan *p, const struct group_ring *r)
+{
+	return (size_t)(r - p->rings);
+}
+
+static struct group_ring *
+next_ring(struct plan *p)
+{
+	struct group_ring *r = ring_from(p, 0);
+
+	/* Nobody else waits. */
+	if (r == NULL || ring_from(p, queue_at(p, r) + 1) == r) {
+		p->turns = 0;
+		return r;
+	}
+	if (++p->turns < QUEUE_TURN)
+		return r;
+	p->turns = 0;
+	r = ring_from(p, p->turn + 1);
+	p->turn = queue_at(p, r);
+	return r;
+}
+
+struct plan_item *
+item_next_ready(struct plan *p)
+{
+	struct group_ring *r = next_ring(p);
+	struct plan_group *g = r == NULL ? NULL : TAILQ_FIRST(r);
+	struct plan_item *it;
+	size_t queue;
+
+	if (g == NULL)
+		return NULL;
+	queue = queue_at(p, r);
+	it = TAILQ_FIRST(&g->queues[queue].items);
+	item_unplace(p, it);
+	if (!TAILQ_EMPTY(&g->queues[queue].items)) {
+		TAILQ_REMOVE(r, g, queues[queue].in_ring);
+		TAILQ_INSERT_TAIL(r, g, queues[queue].in_ring);
+	}
+	return it;
+}
+
 /* ---- items ---- */
 
 struct plan_item *
@@ -65,15 +217,21 @@ leave_group(struct plan_item *it)
 }
 
 static void
-join_group(struct plan_item *it, struct plan_group *g)
+join_group(struct plan *p, struct plan_item *it, struct plan_group *g)
 {
+	bool waits = it->place == PLACE_READY;
+
 	if (it->group == g)
 		return;
+	if (waits)
+		queue_remove(p, it);
 	leave_group(it);
 	it->group = g;
 	TAILQ_INSERT_TAIL(&g->items, it, in_group);
 	if (it->kind == KUBE_SERVICE)
 		g->service = it;
+	if (waits)
+		queue_add(p, it);
 }
 
 struct plan_item *
@@ -88,7 +246,7 @@ item_get(struct plan *p, enum kube_kind kind, const char *name,
 		it->name = xstrdup(name);
 		RB_INSERT(id_tree, &p->items, it);
 	}
-	join_group(it, g);
+	join_group(p, it, g);
 	return it;
 }
 
@@ -138,76 +296,7 @@ item_forgive(struct plan *p, struct plan_item *it)
 	item_result(p, it, PLAN_DONE, "");
 }
 
-/* ---- queues ---- */
-
-void
-item_unplace(struct plan *p, struct plan_item *it)
-{
-	if (it->place == PLACE_READY) {
-		TAILQ_REMOVE(&p->ready[it->queue], it, ready);
-		p->nready--;
-	} else if (it->place == PLACE_TIMER) {
-		RB_REMOVE(time_tree, &p->timers, it);
-	}
-	it->place = PLACE_NONE;
-}
-
-static void
-item_ready(struct plan *p, struct plan_item *it)
-{
-	static const enum plan_queue queues[KUBE_KINDS][2] = {
-		[KUBE_SERVICE] = { QUEUE_SERVICE, QUEUE_DELETE_SERVICE },
-		[KUBE_SLICE] = { QUEUE_SLICE, QUEUE_DELETE_SLICE },
-		[KUBE_ROUTE] = { QUEUE_ROUTE, QUEUE_DELETE_ROUTE },
-	};
-
-	it->queue = queues[it->kind][it->next == PLAN_DELETE];
-	it->place = PLACE_READY;
-	TAILQ_INSERT_TAIL(&p->ready[it->queue], it, ready);
-	p->nready++;
-}
-
-static void
-item_place(struct plan *p, struct plan_item *it, enum plan_op op, uint64_t now)
-{
-	it->next = op;
-	if (it->retry_at <= now) {
-		item_ready(p, it);
-		return;
-	}
-	it->at = it->retry_at;
-	it->place = PLACE_TIMER;
-	RB_INSERT(time_tree, &p->timers, it);
-}
-
-void
-item_run_timers(struct plan *p, uint64_t now)
-{
-	struct plan_item *it;
-
-	while ((it = RB_MIN(time_tree, &p->timers)) != NULL && it->at <= now) {
-		item_unplace(p, it);
-		item_ready(p, it);
-	}
-}
-
-uint64_t
-item_next_timer(struct plan *p)
-{
-	const struct plan_item *it = RB_MIN(time_tree, &p->timers);
-
-	return it == NULL ? UINT64_MAX : it->at;
-}
-
-struct plan_item *
-item_first_ready(struct plan *p)
-{
-	struct plan_item *it = NULL;
-
-	for (size_t q = 0; q < PLAN_QUEUES && it == NULL; q++)
-		it = TAILQ_FIRST(&p->ready[q]);
-	return it;
-}
+/* ---- waits ---- */
 
 static const bool is_lasting[PLAN_RESULTS] = {
 	[PLAN_GONE] = true,
@@ -533,7 +622,6 @@ item_settle(struct plan *p, struct plan_item *it, uint64_t now)
 {
 	enum plan_op op;
 
-	item_unplace(p, it);
 	if (!it->wanted && !it->in_flight && it->state == ACTUAL_ABSENT) {
 		item_end(p, it);
 		return;
@@ -543,6 +631,8 @@ item_settle(struct plan *p, struct plan_item *it, uint64_t now)
 		item_forgive(p, it);
 	if (!it->in_flight && needs_request(p, it, &op))
 		item_place(p, it, op, now);
+	else
+		item_unplace(p, it);
 	item_count(p, it, tally_of(p, it));
 	if (is_concern(it))
 		item_say(p, it);
