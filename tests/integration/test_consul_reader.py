@@ -21,6 +21,7 @@ SOON = 6
 AT_ONCE = 1
 SWEPT = 1 + AT_ONCE
 MANY = 500
+LARGER_THAN_A_SERVICE = 33 << 20
 
 
 @pytest.fixture(scope="module")
@@ -684,6 +685,30 @@ def test_one_that_cannot_be_read_holds_up_nobody_for_ever(
     catalog.check("web", 0, "critical")
     reader.await_endpoints("web", {"10.0.0.1": False}, SOON)
     assert not reader.fresh
+
+
+def test_one_that_is_too_large_is_no_lost_consul(catalog, proxy, read):
+    for name in ("web", "api", "db"):
+        catalog.put(name, 0)
+    reader = read(proxy).await_confirmed()
+    time.sleep(0.2)
+    large = edited(body=lambda _: b"[" + b" " * LARGER_THAN_A_SERVICE + b"]")
+    proxy.fault = lambda r: large if "/health/service/api" in r.path else None
+    catalog.check("api", 0, "critical")
+    await_for(lambda: "1 services cannot be read" in reader.health.text)
+    assert reader.said("read service api: answer larger than")
+    for status in ("critical", "passing"):
+        for name in ("web", "db"):
+            catalog.check(name, 0, status)
+        wanted = {"10.0.0.1": status == "passing"}
+        for name in ("web", "db"):
+            reader.await_endpoints(name, wanted, SOON)
+    # Each try has the leader say all of it.
+    tries = [r for r in proxy.requests if "/health/service/api" in r.path]
+    assert len(tries) <= 2 + 5
+    assert reader.health.text == "1 services cannot be read"
+    assert reader.endpoints("api") == {"10.0.0.1": True}
+    assert not reader.said("answers again")
 
 
 def test_another_datacenter_and_prefix_are_asked_for(catalog, proxy, read):

@@ -484,6 +484,29 @@ START_TEST(what_cannot_be_read_has_its_own_back_off)
 }
 END_TEST
 
+/* Each try may be 32 MiB. Others are read as ever meanwhile. */
+START_TEST(what_is_too_large_is_tried_seldom)
+{
+	uint64_t now = T0 + 3000;
+
+	settle();
+	follow_dirty(f, "a");
+	for (int i = 0; i < 8; i++) {
+		assert_asks(now, "a");
+		service_came("a", FOLLOW_TOO_LARGE, now);
+		follow_dirty(f, "a");
+		follow_dirty(f, "b");
+		assert_asks(now, "b");
+		service_came("b", FOLLOW_READ, now);
+		ck_assert_uint_ge(follow_due(f, now),
+		    now + FOLLOW_LARGE_MIN_MS / 2);
+		now = follow_due(f, now);
+	}
+	ck_assert_uint_ge(now, T0 + 100000);
+	ck_assert_uint_eq(follow_counts(f).failing, 1);
+}
+END_TEST
+
 START_TEST(the_first_snapshot_waits_for_some_time_only)
 {
 	uint64_t late = T0 + FOLLOW_PATIENCE_MS;
@@ -786,6 +809,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, a_lost_consul_is_not_hammered);
 	tcase_add_test(t, retry_after_is_honoured);
 	tcase_add_test(t, what_cannot_be_read_has_its_own_back_off);
+	tcase_add_test(t, what_is_too_large_is_tried_seldom);
 	tcase_add_test(t, the_first_snapshot_waits_for_some_time_only);
 	tcase_add_test(t, a_doubted_pass_makes_sure_of_nothing);
 	tcase_add_test(t, nothing_is_sure_while_the_catalog_hides);

@@ -90,6 +90,8 @@ static const struct {
 	{ { GOOD, .filtered = "True" }, ANSWER_PARTIAL, "" },
 	{ { .error = "timed out after 10s" }, ANSWER_LOST,
 	    "timed out after 10s" },
+	{ { .error = "answer larger than 4096 bytes", .too_large = true },
+	    ANSWER_TOO_LARGE, "answer larger than 4096 bytes" },
 	/* Not Consul's, not of a leader, or old. */
 	{ { .status = 200 }, ANSWER_LOST, "an answer without an index" },
 	{ { .status = 200, .index = "0", .leader = "true", .contact = "0" },

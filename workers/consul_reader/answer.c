@@ -59,6 +59,8 @@ answer_read(const struct answer *a)
 {
 	struct answer_said s = { ANSWER_LOST, 0 };
 
+	if (a->too_large)
+		s.worth = ANSWER_TOO_LARGE;
 	if (a->error != NULL)
 		return s;
 	if (a->status != 200)

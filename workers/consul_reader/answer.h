@@ -17,6 +17,7 @@
 
 struct answer {
 	const char *error; /* NULL: there was an answer, with: */
+	bool too_large; /* the error is that */
 	long status;
 	const char *body; /* "" where it was read as a stream */
 	const char *index; /* the headers, "" for one that is not there */
@@ -30,6 +31,7 @@ enum answer_worth {
 	ANSWER_PARTIAL, /* good, but the token may not see all */
 	ANSWER_LOST, /* no answer, or from a Consul that is in trouble */
 	ANSWER_BUSY, /* 429, 503 */
+	ANSWER_TOO_LARGE, /* Consul is well, but it says too much */
 	ANSWER_DENIED, /* the token, or that there is none */
 	ANSWER_REFUSED /* another 4xx: the request is not to its liking */
 };

@@ -662,21 +662,36 @@ close_gate(struct follow *f, bool busy, uint64_t retry_after_ms, uint64_t now)
 	    now + later(wait, sooner(retry_after_ms, INDEX_HOLD_MAX_MS));
 }
 
+struct backoff {
+	uint64_t min_ms;
+	uint64_t max_ms;
+};
+
+static struct backoff
+backoff_of(enum follow_end end)
+{
+	if (end == FOLLOW_TOO_LARGE)
+		return (struct backoff){ FOLLOW_LARGE_MIN_MS,
+			FOLLOW_LARGE_MAX_MS };
+	if (end == FOLLOW_UNREADABLE)
+		return (struct backoff){ FOLLOW_RETRY_MIN_MS,
+			FOLLOW_RETRY_MAX_MS };
+	return (struct backoff){ FOLLOW_RETRY_MIN_MS, INDEX_RETRY_MAX_MS };
+}
+
 static void
 read_badly(struct follow *f, struct follow_target *t, enum follow_end end,
     uint64_t now)
 {
-	bool its_own = end == FOLLOW_UNREADABLE;
+	struct backoff b = backoff_of(end);
 
-	if (its_own)
+	if (end == FOLLOW_UNREADABLE || end == FOLLOW_TOO_LARGE)
 		f->failures = 0;
 	t->failures++;
 	if (t->removed)
 		return;
 	t->retry_at = now +
-	    index_backoff_ms(t->failures, FOLLOW_RETRY_MIN_MS,
-		its_own ? FOLLOW_RETRY_MAX_MS : INDEX_RETRY_MAX_MS,
-		f->conf.seed++);
+	    index_backoff_ms(t->failures, b.min_ms, b.max_ms, f->conf.seed++);
 	place(f, t, PLACE_RETRY);
 }
 

@@ -62,6 +62,8 @@ struct follow_conf {
 /* A service that can't be read: its own back-off. */
 #define FOLLOW_RETRY_MIN_MS 250
 #define FOLLOW_RETRY_MAX_MS 10000
+#define FOLLOW_LARGE_MIN_MS 5000
+#define FOLLOW_LARGE_MAX_MS 60000
 
 struct follow *follow_new(const struct follow_conf *conf, uint64_t now);
 void follow_free(struct follow *f);
@@ -132,7 +134,8 @@ enum follow_end {
 	FOLLOW_LOST, /* Consul is in trouble */
 	FOLLOW_BUSY, /* and asks to wait */
 	FOLLOW_AGAIN, /* it was cancelled, and is to be read now */
-	FOLLOW_UNREADABLE /* this one can't be read */
+	FOLLOW_UNREADABLE, /* this one can't be read */
+	FOLLOW_TOO_LARGE /* nor can this, and to try costs Consul much */
 };
 /* t may be freed by it. */
 void follow_done(struct follow *f, struct follow_target *t, enum follow_end end,

@@ -9,6 +9,7 @@ answer_of(const struct http_response *res)
 {
 	return (struct answer){
 		.error = res->error,
+		.too_large = res->too_large,
 		.status = res->status,
 		.body = res->body,
 		.index = res->headers[0],
@@ -241,7 +242,7 @@ read_failed(struct reader *r, const struct read *rd, const struct answer *a,
 		return worth == ANSWER_LOST ? FOLLOW_LOST : FOLLOW_BUSY;
 	}
 	say_unreadable(r, rd->service, text, follow_failures(rd->target) > 0);
-	return FOLLOW_UNREADABLE;
+	return worth == ANSWER_TOO_LARGE ? FOLLOW_TOO_LARGE : FOLLOW_UNREADABLE;
 }
 
 static void

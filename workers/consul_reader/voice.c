@@ -26,7 +26,9 @@ count_answer(struct reader *r, const struct http_response *res,
 	metric_add(r->metrics, M_READER_BYTES, res->bytes);
 	if (answer_counts(worth))
 		return;
-	if (res->error != NULL)
+	if (worth == ANSWER_TOO_LARGE)
+		m = M_READER_ERR_BODY;
+	else if (res->error != NULL)
 		m = M_READER_ERR_CONNECT;
 	else if (worth == ANSWER_DENIED)
 		m = M_READER_ERR_ACL;
