@@ -442,10 +442,16 @@ h2_goodbye(struct h2 *h)
 	h2_wake(h);
 }
 
+/* The bufferevent writes from the event loop only, and keeps others off. */
 void
 h2_last_words(struct h2 *h)
 {
+	struct evbuffer *out = output(h);
+
 	h2_goodbye(h);
-	if (flush(h))
-		evbuffer_write(output(h), bufferevent_getfd(h->conf.bev));
+	if (!flush(h))
+		return;
+	evbuffer_unfreeze(out, 1);
+	evbuffer_write(out, bufferevent_getfd(h->conf.bev));
+	evbuffer_freeze(out, 1);
 }

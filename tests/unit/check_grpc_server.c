@@ -758,12 +758,15 @@ START_TEST(makes_room_by_the_oldest_idle_one)
 	struct h2_peer *p;
 
 	connect_many(LIMIT_GRPC_CONNECTIONS);
+	/* It listens, but has called nothing. */
+	h2_peer_window(peers[1], 65535);
+	AWAIT(h2_peer_seen(peers[1])->settings == 1);
 	h2_peer_request(peers[0], &wait_for);
 	AWAIT(at.begun == 1);
 	p = h2_peer_new(base, 1, port);
 	must_echo(p);
 	AWAIT(h2_peer_seen(peers[1])->closed);
-	ck_assert_uint_eq(h2_peer_seen(peers[1])->goaways, 0);
+	ck_assert_uint_eq(h2_peer_seen(peers[1])->goaways, 1);
 	ck_assert(!h2_peer_seen(peers[0])->closed);
 	ck_assert_uint_eq(counts().connections, LIMIT_GRPC_CONNECTIONS);
 	ck_assert_uint_eq(counts().refused, 0);
