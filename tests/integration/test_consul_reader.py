@@ -351,6 +351,10 @@ def test_what_is_no_endpoint(catalog, agent, read):
     catalog.put("port", 0, Port=70000)
     catalog.put("v6", 0, Address="2001:db8::1")
     catalog.put("odd", 0, status=None, ID="a\0b")
+    catalog.put("odd", 0, status=None, ID="a\ufffdb")
+    # For Consul's index one name: the answer for each has both.
+    catalog.put("twin", 0)
+    catalog.put("Twin", 1, tags=["other"])
     catalog.put("a/b c?\u00fc", 0)
     reader = read(agent).await_synced()
     assert sorted(reader.services) == [
@@ -359,11 +363,14 @@ def test_what_is_no_endpoint(catalog, agent, read):
         "host",
         "odd",
         "port",
+        "twin",
         "v6",
     ]
     assert reader.endpoints("bad") == {"10.0.1.1": True}
     assert reader.endpoints("v6") == {"2001:db8::1": True}
-    for name in ("host", "port", "odd"):
+    assert reader.endpoints("odd") == {"10.0.0.1": True}
+    assert reader.endpoints("twin") == {"10.0.0.1": True}
+    for name in ("host", "port"):
         assert reader.endpoints(name) == {}
     assert reader.said('service bad: instance bad-0 on node-0: address "127.')
     assert reader.said("a host name; left out (see resolve-hostnames)")

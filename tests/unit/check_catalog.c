@@ -328,6 +328,42 @@ START_TEST(nothing_of_a_bad_answer_counts)
 }
 END_TEST
 
+#define INSTANCE(id, service, address) \
+	"{\"Node\":{\"Node\":\"n\"},\"Service\":{\"ID\":\"" id \
+	"\",\"Service\":\"" service \
+	"\",\"Tags\":[\"k\"],\"Address\":\"" address \
+	"\",\"Port\":80,\"CreateIndex\":1}}"
+
+START_TEST(instances_of_others_are_passed_over)
+{
+	catalog_named(catalog, "web");
+	ck_assert_int_eq(read_body("[" INSTANCE("a", "WEB",
+				       "10.0.0.1") "," INSTANCE("b", "web",
+				       "10.0.0.2") "]",
+			     false, T0),
+	    CATALOG_CHANGED);
+	assert_published("web #1; web/10.0.0.2:80; ");
+	/* With these alone, it says nothing about ours. */
+	read_body("[" INSTANCE("a", "WEB", "10.0.0.1") "]", false, T0);
+	assert_published("web #1; web/10.0.0.2:80; ");
+	ck_assert_uint_eq(catalog_look_due(catalog), UINT64_MAX);
+}
+END_TEST
+
+START_TEST(a_name_with_a_nul_is_no_other_name)
+{
+	catalog_named(catalog, "web");
+	ck_assert_int_eq(read_body("[" INSTANCE("a\\u0000", "web",
+				       "10.0.0.1") "," INSTANCE("a", "web",
+				       "10.0.0.2") "," INSTANCE("a\xef\xbf\xbd",
+				       "web", "10.0.0.3") "]",
+			     false, T0),
+	    CATALOG_CHANGED);
+	assert_published("web #1; web/10.0.0.2:80; web/10.0.0.3:80; ");
+	ck_assert_uint_eq(catalog_counts(catalog).bad, 1);
+}
+END_TEST
+
 /* ---- what it lacks (safety rule 5) ---- */
 
 static void
@@ -660,6 +696,8 @@ add_tests(TCase *t)
 	tcase_add_test(t, who_does_not_count_makes_no_service);
 	tcase_add_test(t, who_can_be_no_endpoint_keeps_the_service);
 	tcase_add_test(t, nothing_of_a_bad_answer_counts);
+	tcase_add_test(t, instances_of_others_are_passed_over);
+	tcase_add_test(t, a_name_with_a_nul_is_no_other_name);
 	tcase_add_test(t, few_go_at_once_and_many_wait);
 	tcase_add_test(t, who_comes_back_never_was_away);
 	tcase_add_test(t, silence_that_may_hide_something_says_nothing);

@@ -251,8 +251,6 @@ static const struct {
 	    "an instance without node or ID" },
 	{ "{" NODE ",\"Service\":{\"ID\":1,\"Service\":\"web\"}}",
 	    "\"ID\" is not text" },
-	{ "{" NODE ",\"Service\":{\"ID\":\"i\",\"Service\":\"api\"}}",
-	    "an instance of another service" },
 	{ "{" NODE ",\"Service\":{\"ID\":\"i\",\"Service\":\"web\","
 	  "\"Tags\":\"kubernetes\"}}",
 	    "\"Tags\" is not a list" },
@@ -298,10 +296,32 @@ START_TEST(a_name_with_a_nul_is_left_out)
 
 	ck_assert_ptr_nonnull(d);
 	ck_assert_int_eq(d->kind, DERIVED_BAD);
+	/* Bytes that no name has. */
 	ck_assert_str_eq(d->id,
-	    "a\xef\xbf\xbd"
+	    "a\xc0\x80"
 	    "b");
 	ck_assert_ptr_nonnull(strstr(d->notice, "its \"ID\" holds a NUL"));
+	derived_free(d);
+}
+END_TEST
+
+/* In Consul's index names that differ in case only are one. */
+static const char *const others[] = { "WEB", "w\xc3\xa9", "web\\u0000", "" };
+
+START_TEST(knows_other_services)
+{
+	char text[512];
+	struct refusal r;
+	struct derived *d;
+
+	snprintf(text, sizeof(text),
+	    "{" NODE ",\"Service\":{\"ID\":\"i\",\"Service\":\"%s\","
+	    "\"Tags\":[\"kubernetes\"],\"Port\":-1}}",
+	    others[_i]);
+	d = derive_text(text, &plain, &r);
+	ck_assert_msg(d != NULL, "%s", r.why);
+	ck_assert_int_eq(d->kind, DERIVED_OTHERS);
+	ck_assert_str_eq(d->notice, "");
 	derived_free(d);
 }
 END_TEST
@@ -317,6 +337,7 @@ START_TEST(knows_who_counts)
 		{ DERIVED_BAD, true },
 		{ DERIVED_LOOP, false },
 		{ DERIVED_UNTAGGED, false },
+		{ DERIVED_OTHERS, false },
 	};
 
 	for (size_t i = 0; i < COUNT(kinds); i++) {
@@ -340,6 +361,7 @@ main(void)
 	tcase_add_loop_test(t, reads_meta, 0, COUNT(metas));
 	tcase_add_loop_test(t, refuses, 0, COUNT(nonsense));
 	tcase_add_test(t, a_name_with_a_nul_is_left_out);
+	tcase_add_loop_test(t, knows_other_services, 0, COUNT(others));
 	tcase_add_test(t, knows_who_counts);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);

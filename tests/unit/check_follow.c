@@ -537,6 +537,20 @@ START_TEST(the_first_snapshot_waits_for_some_time_only)
 }
 END_TEST
 
+START_TEST(the_roster_waits_for_nobody_for_ever)
+{
+	ask_all(T0);
+	list_came("catalog", 10, T0);
+	follow_add(f, "a");
+	follow_add(f, "b");
+	assert_asks(T0, "catalog@10 a b");
+	service_came("a", FOLLOW_UNREADABLE, T0);
+	assert_asks(T0, "");
+	service_came("b", FOLLOW_CHANGED, T0);
+	assert_asks(T0, "roster");
+}
+END_TEST
+
 START_TEST(a_doubted_pass_makes_sure_of_nothing)
 {
 	ask_all(T0);
@@ -811,6 +825,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, what_cannot_be_read_has_its_own_back_off);
 	tcase_add_test(t, what_is_too_large_is_tried_seldom);
 	tcase_add_test(t, the_first_snapshot_waits_for_some_time_only);
+	tcase_add_test(t, the_roster_waits_for_nobody_for_ever);
 	tcase_add_test(t, a_doubted_pass_makes_sure_of_nothing);
 	tcase_add_test(t, nothing_is_sure_while_the_catalog_hides);
 	tcase_add_test(t, what_hides_something_is_asked_again);

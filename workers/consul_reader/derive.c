@@ -50,20 +50,23 @@ notice(const struct source *src, struct derived *d, const char *fmt, ...)
 
 /* ---- names ---- */
 
-/* The character that stands for what is none. */
-#define REPLACEMENT "\xef\xbf\xbd"
+/*
+ * Stands for a NUL. No text of JSON has these bytes: the name is nobody
+ * else's.
+ */
+#define NUL_IN_NAME "\xc0\x80"
 
 static void
-set_visible(char **to, const struct text *t)
+set_without_nul(char **to, const struct text *t)
 {
-	size_t len = sizeof(REPLACEMENT) - 1;
+	size_t len = sizeof(NUL_IN_NAME) - 1;
 	char *s = xcalloc(t->len + 1, len), *end = s;
 
 	for (const char *p = t->s; p < t->s + t->len; p++) {
 		if (*p != '\0')
 			*end++ = *p;
 		else
-			end = (char *)memcpy(end, REPLACEMENT, len) + len;
+			end = (char *)memcpy(end, NUL_IN_NAME, len) + len;
 	}
 	free(*to);
 	*to = s;
@@ -81,7 +84,7 @@ read_name(const struct source *src, json_object *o, const char *member,
 		set(to, t.s);
 		return true;
 	}
-	set_visible(to, &t);
+	set_without_nul(to, &t);
 	d->kind = DERIVED_BAD;
 	notice(src, d, "its \"%s\" holds a NUL; left out", member);
 	return true;
@@ -98,8 +101,8 @@ read_names(const struct source *src, struct derived *d)
 		return false;
 	if (*d->node == '\0' || *d->id == '\0')
 		return refuse(src->refusal, "an instance without node or ID");
-	if (strcmp(name.s, src->name) != 0)
-		return refuse(src->refusal, "an instance of another service");
+	if (text_has_nul(&name) || strcmp(name.s, src->name) != 0)
+		d->kind = DERIVED_OTHERS;
 	return true;
 }
 
@@ -330,11 +333,19 @@ read_objects(json_object *o, struct source *src)
 	return !refused(r);
 }
 
-/* In this order: what is not ours gets no notice about its address. */
+/*
+ * In this order: what is not ours gets no notice about its address. Instances
+ * of others are in the answer where the names differ in case only: Consul's
+ * index has them as one.
+ */
 static bool
 read_all(const struct source *src, struct derived *d)
 {
-	if (!read_names(src, d) || !read_tags(src, d) || !read_checks(src, d))
+	if (!read_names(src, d))
+		return false;
+	if (d->kind == DERIVED_OTHERS)
+		return true;
+	if (!read_tags(src, d) || !read_checks(src, d))
 		return false;
 	if (!src->conf->allow_loops && !find_loop(src, d))
 		return false;

@@ -36,7 +36,8 @@ enum derived_kind {
 	DERIVED_HOST, /* address is a host name, to be looked up */
 	DERIVED_BAD, /* cannot be an endpoint: the notice says why */
 	DERIVED_LOOP, /* came from Kubernetes */
-	DERIVED_UNTAGGED
+	DERIVED_UNTAGGED,
+	DERIVED_OTHERS /* an instance of another service */
 };
 
 /* Texts are never NULL. */

@@ -512,11 +512,23 @@ list_due(const struct follow *f, enum query_list list)
 	return index_due(&f->lists[list]);
 }
 
+/* All that were never read failed, and wait for their next try. */
+static bool
+all_were_tried(const struct follow *f)
+{
+	const struct follow_target *t;
+	size_t tried = 0;
+
+	TAILQ_FOREACH(t, &f->retry, in_queue)
+		tried += t->pass == 0;
+	return tried == f->unread;
+}
+
 /* Not while services wait that were never read. */
 static uint64_t
 roster_due(const struct follow *f)
 {
-	if (f->busy[QUERY_ROSTER] || f->unread > 0)
+	if (f->busy[QUERY_ROSTER] || !all_were_tried(f))
 		return UINT64_MAX;
 	return errand_due(&f->roster);
 }
@@ -667,23 +679,26 @@ struct backoff {
 	uint64_t max_ms;
 };
 
-static struct backoff
+static const struct backoff *
 backoff_of(enum follow_end end)
 {
+	static const struct backoff large = { FOLLOW_LARGE_MIN_MS,
+		FOLLOW_LARGE_MAX_MS };
+	static const struct backoff own = { FOLLOW_RETRY_MIN_MS,
+		FOLLOW_RETRY_MAX_MS };
+	static const struct backoff of_consul = { FOLLOW_RETRY_MIN_MS,
+		INDEX_RETRY_MAX_MS };
+
 	if (end == FOLLOW_TOO_LARGE)
-		return (struct backoff){ FOLLOW_LARGE_MIN_MS,
-			FOLLOW_LARGE_MAX_MS };
-	if (end == FOLLOW_UNREADABLE)
-		return (struct backoff){ FOLLOW_RETRY_MIN_MS,
-			FOLLOW_RETRY_MAX_MS };
-	return (struct backoff){ FOLLOW_RETRY_MIN_MS, INDEX_RETRY_MAX_MS };
+		return &large;
+	return end == FOLLOW_UNREADABLE ? &own : &of_consul;
 }
 
 static void
 read_badly(struct follow *f, struct follow_target *t, enum follow_end end,
     uint64_t now)
 {
-	struct backoff b = backoff_of(end);
+	const struct backoff *b = backoff_of(end);
 
 	if (end == FOLLOW_UNREADABLE || end == FOLLOW_TOO_LARGE)
 		f->failures = 0;
@@ -691,7 +706,7 @@ read_badly(struct follow *f, struct follow_target *t, enum follow_end end,
 	if (t->removed)
 		return;
 	t->retry_at = now +
-	    index_backoff_ms(t->failures, b.min_ms, b.max_ms, f->conf.seed++);
+	    index_backoff_ms(t->failures, b->min_ms, b->max_ms, f->conf.seed++);
 	place(f, t, PLACE_RETRY);
 }
 
@@ -772,17 +787,6 @@ follow_retry(struct follow *f, uint64_t now)
 	follow_back(f, now);
 	if (f->listed)
 		follow_sweep(f, now);
-}
-
-static bool
-all_were_tried(const struct follow *f)
-{
-	const struct follow_target *t;
-	size_t tried = 0;
-
-	TAILQ_FOREACH(t, &f->retry, in_queue)
-		tried += t->pass == 0;
-	return tried == f->unread;
 }
 
 bool

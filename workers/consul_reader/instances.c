@@ -84,7 +84,7 @@ inst_forget_all(struct catalog *c, struct svc *s)
 struct stage {
 	struct catalog *c;
 	struct svc *s;
-	bool empty; /* no element so far */
+	bool empty; /* no instance of this service so far */
 	struct inst_names fresh; /* those of new bytes */
 	struct refusal *refusal;
 };
@@ -114,6 +114,7 @@ stage_known(struct stage *st, struct inst *in)
 	    RB_FIND(inst_names, &st->fresh, in) != NULL)
 		return twice(st);
 	in->round = st->s->round;
+	st->empty = false;
 	return true;
 }
 
@@ -126,6 +127,11 @@ stage_fresh(struct stage *st, const struct element *e, XXH128_hash_t hash)
 
 	if (d == NULL)
 		return false;
+	if (d->kind == DERIVED_OTHERS) {
+		derived_free(d);
+		return true;
+	}
+	st->empty = false;
 	in = xcalloc(1, sizeof(*in));
 	in->hash = hash;
 	in->d = d;
@@ -148,7 +154,6 @@ on_instance(const struct element *e, void *arg)
 	};
 	struct inst *in = RB_FIND(inst_hashes, &st->s->hashes, &key);
 
-	st->empty = false;
 	return in != NULL ? stage_known(st, in) : stage_fresh(st, e, key.hash);
 }
 
