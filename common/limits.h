@@ -102,6 +102,7 @@
  */
 #define LIMIT_HTTP_HEADERS     8192
 #define LIMIT_HTTP_BODY        4096
+#define LIMIT_HTTP_ANSWERS     (16 * 1024 * 1024)
 #define LIMIT_HTTP_CONNECTIONS 128
 #define LIMIT_HTTP_IDLE_S      30
 
@@ -112,7 +113,6 @@
  * a connection may be there while it has no call.
  */
 #define LIMIT_GRPC_CONNECTIONS 512
-#define LIMIT_HTTP_ANSWERS     (16 * 1024 * 1024)
 #define LIMIT_GRPC_CALLS       1024
 #define LIMIT_GRPC_CALLS_EACH  256
 #define LIMIT_GRPC_STREAMS     128
