@@ -91,18 +91,18 @@ static const struct change {
 	{ SVC, "\"spec\":{", "\"spec\":{\"selector\":{\"a\":\"b\"},", DIFFERS },
 	{ SVC, "\"spec\":{", "\"spec\":null,\"x\":{", DIFFERS },
 	/* not as the API is */
-	{ SVC, "\"port\":8080", "\"port\":\"8080\"", REFUSED },
-	{ SVC, "\"port\":8080", "\"port\":8080.5", REFUSED },
-	{ SVC, "\"port\":8080", "\"port\":0", REFUSED },
-	{ SVC, "\"port\":8080", "\"port\":65536", REFUSED },
-	{ SVC, "\"port\":8080", "\"port\":99999999999999999999", REFUSED },
-	{ SVC, "\"targetPort\":8080", "\"targetPort\":[]", REFUSED },
-	{ SVC, "\"targetPort\":8080", "\"targetPort\":-1", REFUSED },
-	{ SVC, "\"ports\":[", "\"ports\":[7,", REFUSED },
-	{ SVC, "\"spec\":{", "\"spec\":[],\"x\":{", REFUSED },
-	{ SVC, "\"spec\":{", "\"spec\":{\"selector\":7,", REFUSED },
-	{ SVC, "\"labels\":{", "\"labels\":[],\"x\":{", REFUSED },
-	{ SVC, "\"consul-sync\",\"app", "true,\"app", REFUSED },
+	{ SVC, "\"port\":8080", "\"port\":\"8080\"", DIFFERS },
+	{ SVC, "\"port\":8080", "\"port\":8080.5", DIFFERS },
+	{ SVC, "\"port\":8080", "\"port\":0", DIFFERS },
+	{ SVC, "\"port\":8080", "\"port\":65536", DIFFERS },
+	{ SVC, "\"port\":8080", "\"port\":99999999999999999999", DIFFERS },
+	{ SVC, "\"targetPort\":8080", "\"targetPort\":[]", DIFFERS },
+	{ SVC, "\"targetPort\":8080", "\"targetPort\":-1", DIFFERS },
+	{ SVC, "\"ports\":[", "\"ports\":[7,", DIFFERS },
+	{ SVC, "\"spec\":{", "\"spec\":[],\"x\":{", DIFFERS },
+	{ SVC, "\"spec\":{", "\"spec\":{\"selector\":7,", DIFFERS },
+	{ SVC, "\"labels\":{", "\"labels\":[],\"x\":{", DIFFERS },
+	{ SVC, "\"consul-sync\",\"app", "true,\"app", DIFFERS },
 	{ SVC, "\"name\":\"web\"", "\"name\":\"WEB\"", REFUSED },
 	{ SVC, "\"name\":\"web\"", "\"name\":\"a\\u0000b\"", REFUSED },
 	{ SVC, "\"name\":\"web\"", "\"name\":\"\"", REFUSED },
@@ -159,12 +159,15 @@ static const struct change {
 	    DIFFERS },
 	{ SLC, "\"IPv4\"", "\"IPv6\"", DIFFERS },
 	{ SLC, "\"IPv4\"", "\"FQDN\"", DIFFERS },
-	{ SLC, "\"IPv4\"", "\"IPv5\"", REFUSED },
-	{ SLC, "\"addressType\":\"IPv4\",", "", REFUSED },
-	{ SLC, "true", "1", REFUSED },
-	{ SLC, "\"10.0.0.1\"", "7", REFUSED },
-	{ SLC, "[\"10.0.0.1\"]", "\"10.0.0.1\"", REFUSED },
-	{ SLC, "\"endpoints\":[", "\"endpoints\":[[],", REFUSED },
+	{ SLC, "\"IPv4\"", "\"IPv5\"", DIFFERS },
+	{ SLC, "\"addressType\":\"IPv4\",", "", DIFFERS },
+	{ SLC, "\"port\":8080", "\"port\":0", DIFFERS },
+	{ SLC, "\"port\":8080", "\"port\":-1", DIFFERS },
+	{ SLC, "\"port\":8080", "\"port\":70000", DIFFERS },
+	{ SLC, "true", "1", DIFFERS },
+	{ SLC, "\"10.0.0.1\"", "7", DIFFERS },
+	{ SLC, "[\"10.0.0.1\"]", "\"10.0.0.1\"", DIFFERS },
+	{ SLC, "\"endpoints\":[", "\"endpoints\":[[],", DIFFERS },
 
 	{ RTE, "\"weight\":1", "\"weight\":null", SAME },
 	{ RTE, ",\"weight\":1", "", SAME },
@@ -195,10 +198,10 @@ static const struct change {
 	{ RTE, "\"parentRefs\":[", "\"parentRefs\":[{},", DIFFERS },
 	{ RTE, "\"spec\":{", "\"spec\":{\"more\":1,", DIFFERS },
 	{ RTE, "\"spec\":{", "\"spec\":null,\"x\":{", DIFFERS },
-	{ RTE, "\"rules\":[", "\"rules\":[7,", REFUSED },
-	{ RTE, "\"weight\":1", "\"weight\":\"1\"", REFUSED },
-	{ RTE, "\"matches\":[", "\"matches\":[7,", REFUSED },
-	{ RTE, "\"web.example.org\"", "7", REFUSED },
+	{ RTE, "\"rules\":[", "\"rules\":[7,", DIFFERS },
+	{ RTE, "\"weight\":1", "\"weight\":\"1\"", DIFFERS },
+	{ RTE, "\"matches\":[", "\"matches\":[7,", DIFFERS },
+	{ RTE, "\"web.example.org\"", "7", DIFFERS },
 };
 
 static enum effect
@@ -224,6 +227,25 @@ START_TEST(changes_are_noticed)
 	const struct change *c = &changes[_i];
 
 	ck_assert_msg(effect_of(c) == c->effect, "%s -> %s", c->from, c->to);
+}
+END_TEST
+
+/* What can be read of it counts. */
+START_TEST(an_odd_slice)
+{
+	char *text =
+	    k8s_replace(k8s_answers[SLC], "\"port\":8080", "\"port\":70000");
+	struct kube_object o;
+
+	ck_assert_ptr_null(read_object(SLC, text, &o));
+	ck_assert(o.ours);
+	ck_assert_str_eq(o.name, "web-consul");
+	ck_assert_str_eq(o.service, "web");
+	ck_assert_int_eq(o.family, BACKEND_IPV4);
+	ck_assert_uint_eq(o.port, 0);
+	ck_assert_uint_eq(o.n, 2);
+	kube_object_clear(&o);
+	free(text);
 }
 END_TEST
 
@@ -439,6 +461,25 @@ START_TEST(a_page)
 	ck_assert_str_eq(l.next, "tok");
 	kube_list_free(&l);
 	free(other);
+	free(text);
+}
+END_TEST
+
+START_TEST(an_odd_object_of_a_page)
+{
+	char *odd = k8s_replace(k8s_answers[SVC], "\"labels\":{",
+	    "\"labels\":7,\"x\":{");
+	char *text =
+	    list_text("{\"resourceVersion\":\"9\"}", odd, k8s_answers[SVC]);
+	struct kube_list l;
+
+	ck_assert_ptr_null(read_list(text, &l));
+	ck_assert_uint_eq(l.n, 2);
+	ck_assert(!l.v[0].ours);
+	ck_assert(l.v[1].ours);
+	ck_assert(!look_same(&l.v[0].look, &l.v[1].look));
+	kube_list_free(&l);
+	free(odd);
 	free(text);
 }
 END_TEST
@@ -717,12 +758,14 @@ main(void)
 	tcase_add_test(t, a_service);
 	tcase_add_test(t, a_slice);
 	tcase_add_loop_test(t, changes_are_noticed, 0, COUNT(changes));
+	tcase_add_test(t, an_odd_slice);
 	tcase_add_test(t, the_order_of_endpoints_is_none);
 	tcase_add_loop_test(t, marks_say_whose_it_is, 0, COUNT(marks));
 	tcase_add_test(t, leaving_and_odd_versions);
 	tcase_add_loop_test(t, whose_ports, 0, COUNT(ports_of));
 	tcase_add_test(t, looks_of_ports);
 	tcase_add_test(t, a_page);
+	tcase_add_test(t, an_odd_object_of_a_page);
 	tcase_add_test(t, items_have_no_kind);
 	tcase_add_loop_test(t, lists_are_checked, 0, COUNT(lists));
 	tcase_add_test(t, a_torn_list_is_none);

@@ -884,6 +884,26 @@ want_port(uint16_t port)
 }
 
 /* By an apply, as long as nobody else has set a port. */
+/* The apiserver takes such ports in slices. */
+START_TEST(slices_with_odd_ports)
+{
+	char *odd = k8s_replace(k8s_answers[KUBE_SLICE], "\"port\":8080",
+	    "\"port\":70000");
+	char *stray = k8s_replace(odd, "\"web-consul\"", "\"stray\"");
+
+	cluster_put(KUBE_SLICE, odd, false);
+	cluster_put(KUBE_SLICE, stray, false);
+	ready();
+	confirm();
+	want("web", 2);
+	run_all();
+	must_be_at_rest();
+	ck_assert_uint_eq(cluster_count(KUBE_SLICE), 1);
+	free(odd);
+	free(stray);
+}
+END_TEST
+
 START_TEST(another_port_is_wanted)
 {
 	ready();
@@ -1852,6 +1872,7 @@ main(void)
 	tcase_add_test(t, somebody_takes_our_mark_away);
 	tcase_add_test(t, the_watch_is_faster_than_a_look);
 	tcase_add_loop_test(t, changes_are_put_right, 0, COUNT(edits));
+	tcase_add_test(t, slices_with_odd_ports);
 	tcase_add_test(t, another_port_is_wanted);
 	tcase_add_test(t, a_repair_that_comes_late);
 	tcase_add_loop_test(t, deletions_are_put_right, 0, KUBE_KINDS);

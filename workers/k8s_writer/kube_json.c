@@ -14,6 +14,8 @@
 #define VERSION_MAX  256
 #define CONTINUE_MAX 4096
 
+static const char no_object[] = "an object without a name, uid or version";
+
 /* ---- ports and labels ---- */
 
 static struct look_labels
@@ -505,22 +507,34 @@ is_of_kind(struct json_object *o, enum kube_kind kind, const char *suffix,
 		kube_kind_api_version(kind)) == 0;
 }
 
+/* None that is wanted: those begin with labels. */
+static struct look
+odd_look(enum kube_kind kind)
+{
+	XXH3_state_t *h = look_begin();
+
+	look_number(h, kind);
+	return look_end(h);
+}
+
 static bool
 object_in(const struct object_conf *conf, enum kube_kind kind,
     struct json_object *o, struct kube_object *out)
 {
 	struct look_labels labels;
 	struct json_object *meta;
-	bool bad = false;
+	bool bad = false, odd = false;
 
 	*out = (struct kube_object){ .kind = kind };
 	meta = in_object(o, "metadata", &bad);
 	metadata_in(out, meta, &bad);
-	labels = labels_in(meta, &bad);
+	labels = labels_in(meta, &odd);
 	out->ours = labels_are_ours(&labels, conf);
 	out->service =
 	    xstrdup(kind == KUBE_SLICE ? labels.service_name : labels.name);
-	out->look = lookers[kind](out, o, &labels, &bad);
+	out->look = lookers[kind](out, o, &labels, &odd);
+	if (odd)
+		out->look = odd_look(kind);
 	if (bad)
 		kube_object_clear(out);
 	return !bad;
@@ -551,7 +565,7 @@ kube_json_object(const struct object_conf *conf, enum kube_kind kind,
 	else if (!is_of_kind(o, kind, "", &bad))
 		why = "an object of another kind";
 	else if (!object_in(conf, kind, o, out))
-		why = "an object with a member of the wrong type";
+		why = no_object;
 	json_object_put(o);
 	return why;
 }
@@ -572,7 +586,7 @@ items_in(const struct object_conf *conf, enum kube_kind kind,
 	for (size_t i = 0; i < n; i++) {
 		o = in_element(items, i, &bad);
 		if (o == NULL || !object_in(conf, kind, o, &out->v[i]))
-			return "an object with a member of the wrong type";
+			return no_object;
 		out->n++;
 	}
 	return NULL;
@@ -730,7 +744,7 @@ event_in(const struct object_conf *conf, enum kube_kind kind,
 	if (out->type == KUBE_BOOKMARK)
 		return bookmark_in(o, &out->object);
 	if (!object_in(conf, kind, o, &out->object))
-		return "an object with a member of the wrong type";
+		return no_object;
 	return NULL;
 }
 

@@ -2,9 +2,12 @@
  * What the apiserver answers: lists, watch events, single objects, Leases and
  * Statuses. Pure.
  *
- * An answer is taken as a whole or not at all: whatever is not as the API
- * says (types, ranges, UTF-8, depth, bounds) makes it unreadable. Members
- * that are not known are passed over, unless they are part of what we own.
+ * An answer is taken as a whole or not at all: what is not as the API says
+ * (types, UTF-8, depth, bounds) makes it unreadable. But of objects, which
+ * anybody may make, only the metadata: one whose other members are not as the
+ * API says (the apiserver takes a slice's port 70000) has a look that nothing
+ * wanted has, and is ours or not as its labels say. Members that are not known
+ * are passed over, unless they are part of what we own.
  */
 #ifndef KUBE_JSON_H
 #define KUBE_JSON_H
