@@ -191,6 +191,41 @@ def test_name_of_a_slice_is_taken(sync, space, put, catalog, consul):
     assert space.get("endpointslices", "web-consul") == before
 
 
+# What the apiserver writes as six bytes each.
+HEAVY = {"x": "<" * 250 * 1024}
+
+
+@pytest.mark.long
+def test_large_services_of_others(sync, space, put, catalog, consul):
+    """More than a page may have: they come in smaller pages."""
+    for n in range(50):
+        item = foreign(f"heavy{n}")
+        item["metadata"]["annotations"] = HEAVY
+        put("services", item)
+    catalog.put(WEB)
+    daemon = sync(consul, space)
+    await_for(lambda: space.slices("web") != {}, 20)
+    assert not daemon.log_lines("warn.*kubernetes at")
+
+
+def with_port(slice_, port):
+    return {**slice_, "ports": [{**slice_["ports"][0], "port": port}]}
+
+
+@pytest.mark.parametrize("port", [0, 70000])
+def test_slices_with_odd_ports(port, sync, space, put, catalog, consul):
+    """The apiserver takes any: ours are put right, or go; no list fails."""
+    catalog.put(WEB)
+    for name in ("web", "gone"):
+        odd = with_port(originals_slice(name, "10.99.0.1"), port)
+        put("endpointslices", odd, MANAGER)
+    sync(consul, space)
+    space.await_has(WEB, timeout=10)
+    await_for(lambda: set(space.slices()) == {"web-consul"}, 20)
+    (slice_,) = space.slices().values()
+    assert [p["port"] for p in slice_["ports"]] == [WEB.port]
+
+
 def test_unrelated_objects_are_never_touched(
     sync, space, put, catalog, consul
 ):

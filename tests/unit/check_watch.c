@@ -240,6 +240,50 @@ START_TEST(a_failed_page_costs_the_list)
 }
 END_TEST
 
+START_TEST(a_page_that_is_too_large)
+{
+	setup();
+	does(WATCH_LIST);
+	ck_assert(watch_too_large(&w, now));
+	ck_assert_uint_eq(watch_due(&w, now), 0);
+	does(WATCH_LIST);
+	path_has("limit=50&");
+	ck_assert(watch_begins(&w));
+	page("a");
+	/* The same page, and not the list from its beginning. */
+	for (int limit = 25; limit > 0; limit /= 2) {
+		does(WATCH_LIST);
+		ck_assert(watch_too_large(&w, now));
+	}
+	does(WATCH_LIST);
+	path_has("limit=1&");
+	path_has("&continue=a");
+	ck_assert(!watch_too_large(&w, now));
+	ck_assert_int_eq(watch_end(&w, 0, 0, now), WATCH_ERROR);
+}
+END_TEST
+
+START_TEST(pages_grow_again)
+{
+	static const char *const limits[] = { "limit=50&", "limit=100&",
+		"limit=100&" };
+
+	setup();
+	does(WATCH_LIST);
+	ck_assert(watch_too_large(&w, now));
+	for (size_t i = 0; i < COUNT(limits); i++) {
+		does(WATCH_LIST);
+		path_has(limits[i]);
+		ck_assert_int_eq(page(""), WATCH_COMPLETE);
+		watch_relist(&w);
+	}
+	does(WATCH_LIST);
+	page("");
+	does(WATCH_WATCH);
+	ck_assert(!watch_too_large(&w, now));
+}
+END_TEST
+
 START_TEST(it_goes_on_where_it_ended)
 {
 	setup();
@@ -501,6 +545,8 @@ main(void)
 	tcase_add_test(t, services_of_all);
 	tcase_add_test(t, pages);
 	tcase_add_loop_test(t, a_failed_page_costs_the_list, 0, 4);
+	tcase_add_test(t, a_page_that_is_too_large);
+	tcase_add_test(t, pages_grow_again);
 	tcase_add_test(t, it_goes_on_where_it_ended);
 	tcase_add_test(t, a_lost_connection);
 	tcase_add_test(t, too_old_a_version);

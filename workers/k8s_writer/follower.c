@@ -111,6 +111,12 @@ on_page(const struct http_response *r, void *arg)
 
 	f->request = NULL;
 	take_reply(f->w, &reply, r);
+	if (r->too_large && watch_too_large(&f->watch, clock_ms())) {
+		log_debug("list %s: %s; asking for %u objects at once",
+		    kube_kind_plural(kind_of(f)), r->error, f->watch.limit);
+		pump(f->w);
+		return;
+	}
 	if (reply_result(&reply) != PLAN_DONE) {
 		ended(f, "list", &reply, reply.status);
 		pump(f->w);

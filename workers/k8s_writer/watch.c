@@ -14,7 +14,7 @@
 #define SHORT_WATCH_MS 1000
 
 static const struct kind_query {
-	unsigned limit; /* objects of a page; slices may be large */
+	unsigned limit; /* objects of a page at most; slices may be large */
 	const char *selector;
 } queries[KUBE_KINDS] = {
 	/* All Services, to see those of others that have a wanted name. */
@@ -31,7 +31,8 @@ watch_init(struct watch *w, enum kube_kind kind, uint64_t relist_ms,
 {
 	*w = (struct watch){ .kind = kind,
 		.relist_ms = relist_ms,
-		.seed = seed };
+		.seed = seed,
+		.limit = queries[kind].limit };
 }
 
 /* 0..parts - 1, another one each time. */
@@ -115,13 +116,13 @@ watch_due(const struct watch *w, uint64_t now)
 static bool
 list_query(const struct watch *w, char *buf, size_t cap)
 {
-	const struct kind_query *q = &queries[w->kind];
 	char token[3 * sizeof(w->next)];
 	int n;
 
 	if (!url_escape(w->next, token, sizeof(token)))
 		return false;
-	n = snprintf(buf, cap, "limit=%u%s%s%s", q->limit, q->selector,
+	n = snprintf(buf, cap, "limit=%u%s%s%s", w->limit,
+	    queries[w->kind].selector,
 	    *token == '\0' ? "" : "&continue=", token);
 	return n > 0 && (size_t)n < cap;
 }
@@ -170,6 +171,15 @@ watch_begins(const struct watch *w)
 	return !w->in_list;
 }
 
+/* Those that made a page too large may be gone. */
+static void
+raise_limit(struct watch *w)
+{
+	unsigned most = queries[w->kind].limit;
+
+	w->limit = w->limit < most / 2 ? w->limit * 2 : most;
+}
+
 /* All pages of a list say the same version. */
 static enum watch_news
 list_done(struct watch *w, const char *version, uint64_t now)
@@ -179,6 +189,7 @@ list_done(struct watch *w, const char *version, uint64_t now)
 	w->absences = 0;
 	w->failures = 0;
 	w->listed_at = now;
+	raise_limit(w);
 	strlcpy(w->version, version, sizeof(w->version));
 	return WATCH_COMPLETE;
 }
@@ -193,6 +204,17 @@ watch_page(struct watch *w, const struct kube_list *l, uint64_t now)
 	w->in_list = true;
 	strlcpy(w->next, l->next, sizeof(w->next));
 	return WATCH_NO_NEWS;
+}
+
+bool
+watch_too_large(struct watch *w, uint64_t now)
+{
+	if (w->under_way != WATCH_LIST || w->limit == 1)
+		return false;
+	w->limit /= 2;
+	w->under_way = WATCH_NOTHING;
+	w->next_at = now;
+	return true;
 }
 
 static void

@@ -8,7 +8,8 @@
  *	  `------------------'
  *
  * A page that fails costs the whole list (its other pages may be older), an
- * error a back-off with jitter. A watch is asked to end after some minutes;
+ * error a back-off with jitter; one that is too large is asked for anew with
+ * half as many objects. A watch is asked to end after some minutes;
  * one that says nothing for longer is taken for dead. Bookmarks may be
  * missing. A list is made anew from time to time, as events may be lost
  * without a trace.
@@ -59,6 +60,7 @@ struct watch {
 	enum watch_do under_way;
 	char version[256]; /* to watch from; "": list first */
 	char next[4097]; /* token of the list's next page */
+	unsigned limit; /* objects of a page */
 	bool in_list; /* its first page was read, others are to come */
 	bool absent;
 	bool told; /* see watch_told() */
@@ -90,6 +92,11 @@ bool watch_begins(const struct watch *w);
 /* A page that was read; its objects are the caller's business. */
 enum watch_news watch_page(struct watch *w, const struct kube_list *l,
     uint64_t now);
+/*
+ * The page was larger than WATCH_PAGE_BYTES: it is to come with fewer objects.
+ * False: it had one only, or was no page; watch_end() is to follow.
+ */
+bool watch_too_large(struct watch *w, uint64_t now);
 /* Something came of the watch: an event that was read. */
 enum watch_news watch_event(struct watch *w, const struct kube_event *e,
     uint64_t now);
