@@ -718,6 +718,25 @@ def test_one_that_is_too_large_is_no_lost_consul(catalog, proxy, read):
     assert not reader.said("answers again")
 
 
+def test_a_list_that_cannot_be_read_stops_nothing(catalog, proxy, read):
+    for name in ("web", "api"):
+        catalog.put(name, 0)
+    odd = edited(body=lambda _: b'[{"Node":1}]')
+    proxy.fault = lambda r: odd if "/health/state/critical" in r.path else None
+    reader = read(proxy).await_confirmed()
+    assert reader.health.text.startswith("1 lists of Consul cannot be read")
+    # The next sweep shows it.
+    catalog.check("web", 0, "critical")
+    reader.await_endpoints("web", {"10.0.0.1": False}, 10 + SOON)
+    catalog.wipe()
+    await_for(lambda: not reader.services, 10 + SOON)
+    # Said once, however often it is tried.
+    assert len([line for _, line in reader.log if "critical" in line]) == 1
+    proxy.fault = lambda _: None
+    await_for(lambda: reader.health.state == "ok", 10 + SOON)
+    assert reader.said("read the critical checks: answered")
+
+
 def test_another_datacenter_and_prefix_are_asked_for(catalog, proxy, read):
     catalog.put("web", 0)
     reader = read(proxy, consul_datacenter="dc1").await_synced()

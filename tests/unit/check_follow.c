@@ -110,7 +110,13 @@ pulse_came(uint64_t index, uint64_t now)
 static void
 list_failed(const char *name, uint64_t now)
 {
-	follow_list_failed(f, take(name).list, false, 0, now);
+	ck_assert(!follow_list_failed(f, take(name).list, FOLLOW_LOST, 0, now));
+}
+
+static void
+list_is_useless(const char *name, enum follow_end end, uint64_t now)
+{
+	ck_assert(follow_list_failed(f, take(name).list, end, 0, now));
 }
 
 static void
@@ -127,6 +133,25 @@ all_came(const char *const *names, size_t n, enum follow_end end, uint64_t now)
 }
 
 static const char *const abc[] = { "a", "b", "c" };
+
+/* Answers all services that are asked for, at once: the lists' names. */
+static const char *
+ask_lists(uint64_t now)
+{
+	static char buf[1024];
+	struct follow_ask ask;
+
+	buf[0] = '\0';
+	while (follow_next(f, now, &ask)) {
+		if (ask.list == QUERY_LISTS) {
+			follow_done(f, ask.target, FOLLOW_READ, 0, now);
+			continue;
+		}
+		open_asks.asks[open_asks.n++] = ask;
+		snprintf(buf + strlen(buf), 32, "%s ", name_of(&ask));
+	}
+	return buf;
+}
 
 /* Three services, read, both passes done, the lists waiting. */
 static void
@@ -410,6 +435,113 @@ START_TEST(a_failed_list_starts_over)
 	list_came("catalog", 10, T0 + 50200);
 	assert_asks(T0 + 50300, "catalog@10");
 	ck_assert_uint_eq(follow_counts(f).lists_failing, 0);
+}
+END_TEST
+
+/* Anybody's checks may make it so: nobody is to wait for that. */
+START_TEST(what_one_list_cannot_say_the_sweep_does)
+{
+	uint64_t now = T0 + 50000;
+
+	settle();
+	list_is_useless("critical", FOLLOW_TOO_LARGE, now);
+	ck_assert_uint_eq(follow_counts(f).lists_failing, 0);
+	ck_assert_uint_eq(follow_counts(f).lists_useless, 1);
+	assert_asks(now, "a b");
+	service_came("a", FOLLOW_READ, now);
+	service_came("b", FOLLOW_READ, now);
+	assert_asks(now, "c");
+	service_came("c", FOLLOW_CHANGED, now);
+	/* And another one, as long as it lasts. */
+	assert_asks(now, "");
+	assert_asks(now + FOLLOW_SWEEP_AGAIN_MS, "critical a b");
+	list_came("critical", 11, now + FOLLOW_SWEEP_AGAIN_MS);
+	ck_assert_uint_eq(follow_counts(f).lists_useless, 0);
+	service_came("a", FOLLOW_READ, now + FOLLOW_SWEEP_AGAIN_MS);
+	service_came("b", FOLLOW_READ, now + FOLLOW_SWEEP_AGAIN_MS);
+	assert_asks(now + FOLLOW_SWEEP_AGAIN_MS, "critical@11 c");
+	service_came("c", FOLLOW_READ, now + FOLLOW_SWEEP_AGAIN_MS);
+	assert_asks(now + 10 * FOLLOW_SWEEP_AGAIN_MS, "");
+}
+END_TEST
+
+/* A second of its answer is paid for by 20 without it. */
+START_TEST(a_useless_list_is_asked_seldom)
+{
+	uint64_t now = T0 + 50000;
+
+	settle();
+	list_is_useless("critical", FOLLOW_UNREADABLE, now);
+	now += FOLLOW_RETRY_MAX_MS;
+	ck_assert_str_eq(ask_lists(now), "critical ");
+	list_is_useless("critical", FOLLOW_UNREADABLE, now + 1000);
+	now += 1000 + FOLLOW_DUTY * 1000;
+	ck_assert_str_eq(ask_lists(now - 1), "");
+	ck_assert_str_eq(ask_lists(now), "critical ");
+}
+END_TEST
+
+START_TEST(a_list_that_fails_alone_is_done_without)
+{
+	uint64_t now = T0 + 50000;
+
+	settle();
+	for (int i = 1; i < FOLLOW_LIST_TRIES; i++) {
+		list_failed("nodes", now);
+		now += 1000;
+		ck_assert_str_eq(ask_lists(now), "nodes ");
+	}
+	ck_assert_uint_eq(follow_counts(f).lists_failing, 1);
+	list_is_useless("nodes", FOLLOW_LOST, now);
+	ck_assert_uint_eq(follow_counts(f).lists_failing, 0);
+	/* Consul as a whole: not it, but that is the trouble. */
+	list_failed("pulse", now);
+	now += 1000;
+	ck_assert_str_eq(ask_lists(now), "nodes pulse ");
+	list_failed("nodes", now);
+	ck_assert_uint_eq(follow_counts(f).lists_failing, 2);
+}
+END_TEST
+
+START_TEST(nothing_goes_without_catalog_and_pulse)
+{
+	static const char *const needed[] = { "catalog", "pulse" };
+
+	settle();
+	for (size_t i = 0; i < COUNT(needed); i++)
+		ck_assert(!follow_list_failed(f, take(needed[i]).list,
+		    FOLLOW_UNREADABLE, 0, T0 + 50000));
+	ck_assert_uint_eq(follow_counts(f).lists_failing, 2);
+}
+END_TEST
+
+/* Before the first list there is nothing to sweep: no pass makes sure. */
+START_TEST(a_list_that_is_useless_from_the_start)
+{
+	ask_all(T0);
+	list_is_useless("critical", FOLLOW_UNREADABLE, T0);
+	ask_all(T0);
+	ck_assert_uint_eq(follow_counts(f).passes, 0);
+	list_came("catalog", 10, T0);
+	list_came("nodes", 10, T0);
+	follow_add(f, "a");
+	ask_all(T0);
+	service_came("a", FOLLOW_CHANGED, T0);
+	ck_assert(follow_complete(f, T0));
+}
+END_TEST
+
+START_TEST(a_roster_that_is_useless_waits_for_a_registration)
+{
+	uint64_t now = T0 + 50000;
+
+	settle();
+	list_came("catalog", 11, now);
+	ck_assert_str_eq(ask_lists(now), "catalog roster ");
+	list_is_useless("roster", FOLLOW_TOO_LARGE, now);
+	ck_assert_str_eq(ask_lists(now + 100000), "");
+	list_came("catalog", 12, now + 100000);
+	ck_assert_str_eq(ask_lists(now + 100000), "catalog roster ");
 }
 END_TEST
 
@@ -819,6 +951,12 @@ add_tests(TCase *t)
 	tcase_add_test(t, a_slow_sweep_is_seldom);
 	tcase_add_test(t, a_slow_roster_is_seldom);
 	tcase_add_test(t, a_failed_list_starts_over);
+	tcase_add_test(t, what_one_list_cannot_say_the_sweep_does);
+	tcase_add_test(t, a_useless_list_is_asked_seldom);
+	tcase_add_test(t, a_list_that_fails_alone_is_done_without);
+	tcase_add_test(t, nothing_goes_without_catalog_and_pulse);
+	tcase_add_test(t, a_list_that_is_useless_from_the_start);
+	tcase_add_test(t, a_roster_that_is_useless_waits_for_a_registration);
 	tcase_add_test(t, a_reset_brings_a_sweep);
 	tcase_add_test(t, a_lost_consul_is_not_hammered);
 	tcase_add_test(t, retry_after_is_honoured);

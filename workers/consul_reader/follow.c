@@ -45,6 +45,7 @@ struct follow {
 
 	struct index lists[QUERY_LISTS]; /* that of the roster is not used */
 	bool busy[QUERY_LISTS];
+	bool useless[QUERY_LISTS]; /* sweeps take their place */
 	uint64_t heard_at; /* since then all that is asked may be held back */
 	bool listed; /* the catalog, once */
 	uint64_t listed_at; /* for the first time */
@@ -109,6 +110,35 @@ static uint64_t
 errand_due(const struct errand *e)
 {
 	return later(e->wanted_at, e->not_before);
+}
+
+/* ---- failures ---- */
+
+struct backoff {
+	uint64_t min_ms;
+	uint64_t max_ms;
+};
+
+static const struct backoff *
+backoff_of(enum follow_end end)
+{
+	static const struct backoff large = { FOLLOW_LARGE_MIN_MS,
+		FOLLOW_LARGE_MAX_MS };
+	static const struct backoff own = { FOLLOW_RETRY_MIN_MS,
+		FOLLOW_RETRY_MAX_MS };
+	static const struct backoff of_consul = { FOLLOW_RETRY_MIN_MS,
+		INDEX_RETRY_MAX_MS };
+
+	if (end == FOLLOW_TOO_LARGE)
+		return &large;
+	return end == FOLLOW_UNREADABLE ? &own : &of_consul;
+}
+
+/* Its own trouble, not Consul's. */
+static bool
+is_its_own(enum follow_end end)
+{
+	return end == FOLLOW_UNREADABLE || end == FOLLOW_TOO_LARGE;
 }
 
 /* ---- queues ---- */
@@ -277,6 +307,16 @@ keep_pace(struct follow *f, uint64_t now)
 	    later(f->paid_at, FOLLOW_SWEEP_CREDIT_MS) - FOLLOW_SWEEP_CREDIT_MS);
 }
 
+static bool
+is_blind(const struct follow *f)
+{
+	bool any = false;
+
+	for (int i = 0; i < QUERY_LISTS; i++)
+		any |= f->useless[i];
+	return any;
+}
+
 static void
 pass_end(struct follow *f, uint64_t now)
 {
@@ -287,7 +327,7 @@ pass_end(struct follow *f, uint64_t now)
 	f->passes++;
 	f->good_passes = good ? f->good_passes + 1 : 0;
 	f->confirmed = f->confirmed || f->good_passes >= 2;
-	if (!good)
+	if (!good || is_blind(f))
 		errand_want(&f->pass, now + FOLLOW_SWEEP_AGAIN_MS);
 	if (f->good_passes == 1) {
 		f->pass.not_before = now + FOLLOW_CONFIRM_MS;
@@ -429,7 +469,7 @@ follow_listed(struct follow *f, enum query_list list, uint64_t index,
 {
 	enum index_news news;
 
-	f->busy[list] = false;
+	f->busy[list] = f->useless[list] = false;
 	f->heard_at = now;
 	if (list == QUERY_ROSTER) {
 		roster_end(f, FOLLOW_ROSTER_PAUSE_MS, now);
@@ -445,18 +485,72 @@ follow_listed(struct follow *f, enum query_list list, uint64_t index,
 	return news;
 }
 
-void
-follow_list_failed(struct follow *f, enum query_list list, bool busy,
-    uint64_t retry_after_ms, uint64_t now)
+/* The sweep that each registration brings does without it. */
+static void
+roster_failed(struct follow *f, enum follow_end end, uint64_t retry_after_ms,
+    uint64_t now)
 {
-	f->busy[list] = false;
-	f->heard_at = now;
-	if (list != QUERY_ROSTER) {
-		index_failed(&f->lists[list], busy, retry_after_ms, now);
+	if (is_its_own(end)) {
+		roster_end(f, FOLLOW_LARGE_MAX_MS, now);
 		return;
 	}
 	errand_want(&f->roster, now);
 	roster_end(f, later(FOLLOW_ROSTER_PAUSE_MS, retry_after_ms), now);
+}
+
+/* It is nothing without these: they speak for Consul as a whole. */
+static bool
+is_needed(enum query_list list)
+{
+	return list == QUERY_CATALOG || list == QUERY_PULSE;
+}
+
+static bool
+fails_alone(const struct follow *f, enum query_list list, enum follow_end end)
+{
+	if (is_needed(list) || is_its_own(end))
+		return !is_needed(list);
+	return f->lists[list].failures >= FOLLOW_LIST_TRIES &&
+	    f->lists[QUERY_CATALOG].failures == 0 &&
+	    f->lists[QUERY_PULSE].failures == 0;
+}
+
+/*
+ * One that was asked without an index did not wait: all of the time that it
+ * took is what it costs.
+ */
+static uint64_t
+own_pause(struct follow *f, enum query_list list, enum follow_end end,
+    uint64_t now)
+{
+	const struct backoff *b = backoff_of(end);
+	const struct index *ix = &f->lists[list];
+	uint64_t cost = 0;
+
+	if (ix->index == 0 && !is_needed(list))
+		cost = now - ix->asked_zero_at;
+	return later(cost * FOLLOW_DUTY,
+	    index_backoff_ms(ix->failures + 1, b->min_ms, b->max_ms,
+		f->conf.seed++));
+}
+
+bool
+follow_list_failed(struct follow *f, enum query_list list, enum follow_end end,
+    uint64_t retry_after_ms, uint64_t now)
+{
+	f->busy[list] = false;
+	f->heard_at = now;
+	if (list == QUERY_ROSTER) {
+		roster_failed(f, end, retry_after_ms, now);
+		return is_its_own(end);
+	}
+	if (is_its_own(end))
+		retry_after_ms = own_pause(f, list, end, now);
+	index_failed(&f->lists[list], end == FOLLOW_BUSY, retry_after_ms, now);
+	f->useless[list] = fails_alone(f, list, end);
+	if (f->useless[list] && f->listed)
+		errand_want(&f->pass, now);
+	return f->useless[list];
 }
 
 void
@@ -674,33 +768,13 @@ close_gate(struct follow *f, bool busy, uint64_t retry_after_ms, uint64_t now)
 	    now + later(wait, sooner(retry_after_ms, INDEX_HOLD_MAX_MS));
 }
 
-struct backoff {
-	uint64_t min_ms;
-	uint64_t max_ms;
-};
-
-static const struct backoff *
-backoff_of(enum follow_end end)
-{
-	static const struct backoff large = { FOLLOW_LARGE_MIN_MS,
-		FOLLOW_LARGE_MAX_MS };
-	static const struct backoff own = { FOLLOW_RETRY_MIN_MS,
-		FOLLOW_RETRY_MAX_MS };
-	static const struct backoff of_consul = { FOLLOW_RETRY_MIN_MS,
-		INDEX_RETRY_MAX_MS };
-
-	if (end == FOLLOW_TOO_LARGE)
-		return &large;
-	return end == FOLLOW_UNREADABLE ? &own : &of_consul;
-}
-
 static void
 read_badly(struct follow *f, struct follow_target *t, enum follow_end end,
     uint64_t now)
 {
 	const struct backoff *b = backoff_of(end);
 
-	if (end == FOLLOW_UNREADABLE || end == FOLLOW_TOO_LARGE)
+	if (is_its_own(end))
 		f->failures = 0;
 	t->failures++;
 	if (t->removed)
@@ -819,7 +893,9 @@ follow_counts(const struct follow *f)
 
 	TAILQ_FOREACH(t, &f->retry, in_queue)
 		c.failing++;
-	for (int i = 0; i < QUERY_LISTS; i++)
-		c.lists_failing += f->lists[i].failures > 0;
+	for (int i = 0; i < QUERY_LISTS; i++) {
+		c.lists_failing += f->lists[i].failures > 0 && !f->useless[i];
+		c.lists_useless += f->useless[i];
+	}
 	return c;
 }

@@ -59,7 +59,9 @@ struct follow_conf {
 #define FOLLOW_PATIENCE_MS 10000
 /* What is held back for so long makes us ask for the pulse. */
 #define FOLLOW_HELD_MS 1000
-/* A service that can't be read: its own back-off. */
+/* Consul is well, and a list fails so often in a row: it is done without. */
+#define FOLLOW_LIST_TRIES 10
+/* A service or list that can't be read: its own back-off. */
 #define FOLLOW_RETRY_MIN_MS 250
 #define FOLLOW_RETRY_MAX_MS 10000
 #define FOLLOW_LARGE_MIN_MS 5000
@@ -82,6 +84,17 @@ bool follow_next(struct follow *f, uint64_t now, struct follow_ask *ask);
 /* When that may say true again without an event; UINT64_MAX: never. */
 uint64_t follow_due(struct follow *f, uint64_t now);
 
+/* How a request ended. */
+enum follow_end {
+	FOLLOW_READ, /* and it was as before */
+	FOLLOW_CHANGED,
+	FOLLOW_LOST, /* Consul is in trouble */
+	FOLLOW_BUSY, /* and asks to wait */
+	FOLLOW_AGAIN, /* it was cancelled, and is to be read now */
+	FOLLOW_UNREADABLE, /* this one can't be read */
+	FOLLOW_TOO_LARGE /* nor can this, and to try costs Consul much */
+};
+
 /* ---- lists ---- */
 
 /*
@@ -90,8 +103,14 @@ uint64_t follow_due(struct follow *f, uint64_t now);
  */
 enum index_news follow_listed(struct follow *f, enum query_list list,
     uint64_t index, uint64_t now);
-void follow_list_failed(struct follow *f, enum query_list list, bool busy,
-    uint64_t retry_after_ms, uint64_t now);
+/*
+ * end: FOLLOW_LOST, FOLLOW_BUSY, or the body is FOLLOW_UNREADABLE or
+ * FOLLOW_TOO_LARGE: what costs much is asked again seldom. True if the list is
+ * to be done without: it fails by itself, and by what anybody may register.
+ * Sweeps take its place until it is read again.
+ */
+bool follow_list_failed(struct follow *f, enum query_list list,
+    enum follow_end end, uint64_t retry_after_ms, uint64_t now);
 /*
  * Its answer may have hidden something, and what it hid does not come by
  * waiting for the index: it is asked again in ms, without one.
@@ -128,15 +147,6 @@ void follow_remove(struct follow *f, const char *service);
 /* To be read again; one that is not followed is passed over. */
 void follow_dirty(struct follow *f, const char *service);
 
-enum follow_end {
-	FOLLOW_READ, /* and it was as before */
-	FOLLOW_CHANGED,
-	FOLLOW_LOST, /* Consul is in trouble */
-	FOLLOW_BUSY, /* and asks to wait */
-	FOLLOW_AGAIN, /* it was cancelled, and is to be read now */
-	FOLLOW_UNREADABLE, /* this one can't be read */
-	FOLLOW_TOO_LARGE /* nor can this, and to try costs Consul much */
-};
 /* t may be freed by it. */
 void follow_done(struct follow *f, struct follow_target *t, enum follow_end end,
     uint64_t retry_after_ms, uint64_t now);
@@ -166,7 +176,8 @@ struct follow_counts {
 	size_t unread; /* never read yet */
 	size_t failing; /* the last try to read failed */
 	size_t in_flight; /* reads of services */
-	unsigned lists_failing;
+	unsigned lists_failing; /* without: */
+	unsigned lists_useless; /* that are done without */
 	uint64_t passes; /* that were completed */
 	bool good; /* the last of them, without a doubt */
 };

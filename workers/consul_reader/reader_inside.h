@@ -26,6 +26,7 @@ struct list {
 	struct listing *listing;
 	struct http_request *request; /* NULL: none under way */
 	bool counted; /* once: from then on, what differs is news */
+	struct log_once said_useless;
 };
 
 struct read {
@@ -94,6 +95,9 @@ void count_answer(struct reader *r, const struct http_response *res,
 /* Consul as a whole does not do as it should; and it does again. */
 void say_trouble(struct reader *r, const char *what, const char *text);
 void say_no_trouble(struct reader *r);
+/* A list is done without; and it no longer is. */
+void say_useless(struct list *l, const char *text);
+void say_useful(struct list *l);
 /* One service can't be read; again: not for the first time. */
 void say_unreadable(struct reader *r, const char *service, const char *text,
     bool again);

@@ -47,16 +47,26 @@ on_list_data(const char *data, size_t len, void *arg)
 	return listing_feed(l->listing, data, len);
 }
 
+static enum follow_end
+end_of(enum answer_worth worth)
+{
+	if (worth == ANSWER_TOO_LARGE)
+		return FOLLOW_TOO_LARGE;
+	return worth == ANSWER_BUSY ? FOLLOW_BUSY : FOLLOW_LOST;
+}
+
 static void
-list_failed(struct list *l, enum answer_worth worth,
+list_failed(struct list *l, enum follow_end end,
     const struct http_response *res, const char *why)
 {
 	struct reader *r = l->r;
 
 	listing_drop(l->listing);
-	follow_list_failed(r->follow, l->which, worth == ANSWER_BUSY,
-	    res->retry_after_ms, clock_ms());
-	say_trouble(r, list_name(l->which), why);
+	if (follow_list_failed(r->follow, l->which, end, res->retry_after_ms,
+		clock_ms()))
+		say_useless(l, why);
+	else
+		say_trouble(r, list_name(l->which), why);
 }
 
 static void
@@ -68,7 +78,7 @@ list_refused(struct list *l, const struct http_response *res)
 	snprintf(text, sizeof(text), "%s%s%s", why->where,
 	    *why->where != '\0' ? ": " : "", why->why);
 	metric_inc(l->r->metrics, M_READER_ERR_BODY);
-	list_failed(l, ANSWER_LOST, res, text);
+	list_failed(l, FOLLOW_UNREADABLE, res, text);
 }
 
 static void
@@ -95,6 +105,7 @@ list_came(struct list *l, const struct answer_said *said)
 		on_reset(r, l->which, now);
 	listing_commit(l->listing);
 	take_list(r, l, said->worth);
+	say_useful(l);
 	say_no_trouble(r);
 }
 
@@ -141,7 +152,7 @@ on_list(const struct http_response *res, void *arg)
 		list_refused(l, res);
 	} else if (!answer_counts(said.worth)) {
 		answer_text(&a, text, sizeof(text));
-		list_failed(l, said.worth, res, text);
+		list_failed(l, end_of(said.worth), res, text);
 	} else if (!listing_end(l->listing)) {
 		list_refused(l, res);
 	} else if (l->which == QUERY_PULSE) {

@@ -60,6 +60,27 @@ say_no_trouble(struct reader *r)
 	    r->consul.name, (unsigned long long)outage_ended(&r->outage));
 }
 
+/* Where in it changes from one time to the other: that is not said again. */
+void
+say_useless(struct list *l, const char *text)
+{
+	const struct refusal *why = listing_refusal(l->listing);
+
+	log_debug("read %s: %s", list_name(l->which), text);
+	log_once_warn(&l->said_useless,
+	    "consul at %s: read %s: %s; all services are read now and then "
+	    "instead",
+	    l->r->consul.name, list_name(l->which),
+	    refused(why) ? why->why : text);
+}
+
+void
+say_useful(struct list *l)
+{
+	log_once_clear(&l->said_useless, "consul at %s: read %s: answered",
+	    l->r->consul.name, list_name(l->which));
+}
+
 void
 say_unreadable(struct reader *r, const char *service, const char *text,
     bool again)
@@ -152,6 +173,10 @@ health_of(const struct reader *r, const struct catalog_counts *n,
 		    "%.300s; what is not seen is not taken away", r->partial);
 	else if (r->full)
 		snprintf(text, LIMIT_TEXT, "too many services and instances");
+	else if (c.lists_useless > 0)
+		snprintf(text, LIMIT_TEXT,
+		    "%u lists of Consul cannot be read: changes are seen late",
+		    c.lists_useless);
 	else if (c.failing > 0)
 		snprintf(text, LIMIT_TEXT, "%zu services cannot be read",
 		    c.failing);
