@@ -1,5 +1,6 @@
 """The sidecar's RPC, by another implementation of gRPC: grpcio."""
 
+import itertools
 import os
 import re
 import signal
@@ -330,14 +331,39 @@ def private_kb(process):
         )
 
 
-def many_wait_and_end(daemon, some_clients, kubelet, consul):
-    make_unready(kubelet, consul)
-    calls = [
-        some_clients[i % len(some_clients)].register(*names(POD), timeout=60)
+def many_pods(ready):
+    """For each pod one call waits."""
+    return [
+        P.set_ready(sidecar_pod(f"many-{i}", 100 + i), ready, "web")
         for i in range(MANY)
     ]
+
+
+def put_many(kubelet, consul):
+    """They are there, and not ready."""
+    pods = many_pods(ready=False)
+    ids = {P.service_id(pod) for pod in pods}
+    kubelet.put(*pods)
+
+    def all_unready():
+        state = consul.state()
+        return all(
+            name in state and state[name]["Notes"] == {"web": False}
+            for name in ids
+        )
+
+    await_for(all_unready, 20)
+    return pods
+
+
+def many_wait_and_end(daemon, some_clients, kubelet, consul):
+    pods = put_many(kubelet, consul)
+    calls = [
+        some_clients[i % len(some_clients)].register(*names(pod), timeout=60)
+        for i, pod in enumerate(pods)
+    ]
     await_for(lambda: calls_of(daemon) == MANY, 20)
-    kubelet.put(POD)
+    kubelet.put(*many_pods(ready=True))
     assert {ends(call) for call in calls} == {Code.OK}
 
 
@@ -357,14 +383,32 @@ def test_many_at_once(connections, daemon, kubelet, consul):
 @pytest.mark.parametrize("connections", [1, MANY])
 def test_many_leave_nothing(connections, daemon, kubelet, consul):
     worker = daemon.worker("http")
+    pods = put_many(kubelet, consul)
     before = private_kb(worker)
     for _ in range(3):
         with clients(address_of(daemon), connections) as all_clients:
             many_wait_and_end(daemon, all_clients, kubelet, consul)
-            for client in all_clients:
-                client.deregister(*names(POD)).result()
+            for pod, client in zip(pods, itertools.cycle(all_clients)):
+                client.deregister(*names(pod)).result()
     await_for(lambda: daemon.metric("katalogd_sidecar_connections") == 0)
     await_for(lambda: private_kb(worker) <= before + KEPT_KB, what="memory")
+
+
+def test_one_call_of_a_pod_waits(waiting_pod, daemon, client, kubelet):
+    """No pod takes the places of others: a newer call ends the older."""
+    calls = [
+        client.register(*names(waiting_pod), timeout=60) for _ in range(10)
+    ]
+    await_for(lambda: sum(call.done() for call in calls) == 9)
+    # Which of them came last nobody knows.
+    (last,) = (call for call in calls if not call.done())
+    assert calls_of(daemon) == 1
+    kubelet.put(POD)
+    assert ends(last) is Code.OK
+    for call in calls:
+        if call is not last:
+            assert ends(call) is Code.ABORTED
+            assert "a newer call took its place" in call.details()
 
 
 # What is no gRPC.

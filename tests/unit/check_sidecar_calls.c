@@ -479,18 +479,58 @@ START_TEST(what_happens_meanwhile)
 }
 END_TEST
 
-START_TEST(several_for_one_pod)
+/* A caller that lost its connection may be the last to know. */
+START_TEST(a_newer_one_takes_its_place)
 {
 	a_list();
-	for (uint64_t id = 1; id <= 3; id++)
-		call(id, CALL_REGISTER);
-	calls_end(c, 2);
+	call(1, CALL_REGISTER);
+	ck_assert_uint_eq(answers, 0);
+	call(2, CALL_REGISTER);
+	ck_assert_uint_eq(answered, 1);
+	ck_assert_uint_eq(code, CALL_ABORTED);
+	ck_assert_ptr_nonnull(strstr(text, "pod shop/web-1: a newer call"));
+	ck_assert_uint_eq(calls_count(c), 1);
 	calls_end(c, 99);
 	all_passing();
 	settle();
 	ck_assert_uint_eq(answers, 2);
-	ck_assert_uint_eq(answered, 3);
+	ck_assert_uint_eq(answered, 2);
+	ck_assert_uint_eq(code, CALL_OK);
 	ck_assert_uint_eq(calls_count(c), 0);
+}
+END_TEST
+
+START_TEST(nobody_waits_any_more)
+{
+	a_list();
+	call(1, CALL_REGISTER);
+	calls_end(c, 1);
+	call(2, CALL_REGISTER);
+	calls_end(c, 2);
+	all_passing();
+	settle();
+	ck_assert_uint_eq(answers, 0);
+}
+END_TEST
+
+/* Neither another pod's, nor the same pod's of the other kind, as such. */
+START_TEST(others_keep_their_places)
+{
+	struct call other = a_call(CALL_REGISTER);
+	struct pod_item item = a_pod();
+
+	a_list();
+	item.name = "web-2";
+	item.uid = UID_2;
+	item.services = 1;
+	ck_assert(put_pod(p, &item));
+	call(1, CALL_REGISTER);
+	other.id = 2;
+	other.pod = "web-2";
+	ck_assert(calls_begin(c, &other));
+	call(3, CALL_DEREGISTER);
+	ck_assert_uint_eq(answers, 0);
+	ck_assert_uint_eq(calls_count(c), 3);
 }
 END_TEST
 
@@ -540,13 +580,30 @@ START_TEST(turns_have_a_bound)
 }
 END_TEST
 
+/* The call of a pod of its own. */
+static void
+call_of_pod(unsigned id)
+{
+	struct call call = a_call(CALL_REGISTER);
+	struct pod_item item = a_pod();
+	char name[32];
+
+	snprintf(name, sizeof(name), "web-%u", id);
+	item.name = item.uid = name;
+	item.services = 1;
+	ck_assert(put_pod(p, &item));
+	call.id = id;
+	call.pod = name;
+	ck_assert(calls_begin(c, &call));
+}
+
 START_TEST(calls_have_a_bound)
 {
 	a_list();
-	for (uint64_t id = 1; id <= LIMIT_GRPC_CALLS; id++)
-		call(id, CALL_REGISTER);
+	for (unsigned id = 1; id <= LIMIT_GRPC_CALLS; id++)
+		call_of_pod(id);
 	ck_assert_uint_eq(answers, 0);
-	call(LIMIT_GRPC_CALLS + 1, CALL_REGISTER);
+	call_of_pod(LIMIT_GRPC_CALLS + 1);
 	ck_assert_uint_eq(code, CALL_RESOURCE_EXHAUSTED);
 	calls_clear(c);
 	ck_assert_uint_eq(calls_count(c), 0);
@@ -575,7 +632,9 @@ main(void)
 	tcase_add_test(t, register_asks_the_agent_once_more);
 	tcase_add_loop_test(t, deregister_waits, 0, COUNT(outs));
 	tcase_add_loop_test(t, what_happens_meanwhile, 0, COUNT(meanwhiles));
-	tcase_add_test(t, several_for_one_pod);
+	tcase_add_test(t, a_newer_one_takes_its_place);
+	tcase_add_test(t, nobody_waits_any_more);
+	tcase_add_test(t, others_keep_their_places);
 	tcase_add_test(t, an_id_is_one_call);
 	tcase_add_test(t, turns_have_a_bound);
 	tcase_add_test(t, calls_have_a_bound);

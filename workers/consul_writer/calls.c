@@ -256,11 +256,31 @@ find(struct calls *c, uint64_t id)
 	return RB_FIND(waiting_tree, &c->by_id, &key);
 }
 
+/* Its caller may have started anew, or wait no more without a word. */
+static void
+end_older(struct calls *c, const struct call *call, const struct pod *pod)
+{
+	struct verdict v = { .code = CALL_OK };
+	struct waiting *w;
+
+	TAILQ_FOREACH(w, &c->all, link) {
+		if (w->op == call->op && strcmp(w->uid, pod->item->uid) == 0)
+			break;
+	}
+	if (w == NULL)
+		return;
+	refuse_call(&v, CALL_ABORTED, POD "a newer call took its place",
+	    POD_OF(pod));
+	c->conf.answer(w->id, v.code, v.text, c->conf.arg);
+	waiting_free(c, w);
+}
+
 static void
 enqueue(struct calls *c, const struct call *call, const struct pod *pod)
 {
 	struct waiting *w = xcalloc(1, sizeof(*w));
 
+	end_older(c, call, pod);
 	w->id = call->id;
 	w->op = call->op;
 	strlcpy(w->namespace, call->namespace, sizeof(w->namespace));

@@ -3,7 +3,8 @@
  * Pure.
  *
  * A call changes its pod's sidecar at once, and then waits for what that
- * brings about in Consul. Several may wait for one pod. What is answered with
+ * brings about in Consul. Of one pod one of each kind waits, so that no pod
+ * takes the places of others: a newer one ends it. What is answered with
  * CALL_OK is so at that moment.
  */
 #ifndef CALLS_H
