@@ -61,7 +61,7 @@ START_TEST(understands)
 	char text[LIMIT_TEXT];
 
 	ck_assert_int_eq(answer_result(&r->answer), r->result);
-	answer_text(&r->answer, text, sizeof(text));
+	answer_text(&r->answer, ANSWER_WRITES, text, sizeof(text));
 	ck_assert_str_eq(text, r->text);
 }
 END_TEST
@@ -73,8 +73,9 @@ START_TEST(clips)
 
 	memset(body, 'x', sizeof(body) - 1);
 	body[sizeof(body) - 1] = '\0';
-	answer_text(&a, text, sizeof(text));
-	ck_assert_ptr_nonnull(strstr(text, "needs service:write"));
+	answer_text(&a, ANSWER_NODE, text, sizeof(text));
+	ck_assert_ptr_nonnull(
+	    strstr(text, "token needs node:read on its node"));
 }
 END_TEST
 

@@ -405,6 +405,8 @@ static const struct {
 	{ "connection refused", 0, "", "", "", "connection refused", 50 },
 	{ NULL, 500, "", "", "rpc error: No cluster leader", "No cluster", 50 },
 	{ NULL, 403, "", "", "Permission denied", "node:read", 250 },
+	{ NULL, 403, "", "", "ACL not found", "does not know katalogd's", 250 },
+	{ NULL, 403, "", "", "anonymous token lacks", "has no token", 250 },
 	{ NULL, 500, "", "", "Permission denied", "node:read", 250 },
 	{ NULL, 429, "", "", "", "HTTP 429", 250 },
 	{ NULL, 503, "", "", "", "HTTP 503", 250 },

@@ -216,6 +216,7 @@ answer(struct http_request *r)
 	    r->body == NULL ? "" : r->body);
 	if (is_meant(r) && fake_agent.error != NULL) {
 		resp.error = fake_agent.error;
+		resp.too_large = fake_agent.too_large;
 	} else if (is_meant(r) && fake_agent.status != 0) {
 		resp.status = fake_agent.status;
 		resp.body = fake_agent.text;

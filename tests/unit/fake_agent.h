@@ -12,6 +12,7 @@
 struct fake_agent {
 	/* To be set at any time. */
 	const char *error; /* requests end with it; NULL: they are answered */
+	bool too_large; /* for that error's reason */
 	long status; /* 0: as an agent would; else this, with text */
 	const char *text;
 	const char *only; /* error and status count for paths with this */

@@ -52,7 +52,7 @@ answer_result(const struct answer *a)
 	return a->status >= 500 ? server_error(a->body) : PLAN_REFUSED;
 }
 
-/* By Consul's text: no token, a wrong one, one that may too little. */
+/* By Consul's text: no token, a wrong one, one that may too little (""). */
 static const char *
 denied_hint(const char *body)
 {
@@ -61,7 +61,7 @@ denied_hint(const char *body)
 		       "CONSUL_HTTP_TOKEN";
 	if (strstr(body, "ACL not found") != NULL)
 		return "; Consul does not know katalogd's token";
-	return "; katalogd's token needs service:write on it";
+	return "";
 }
 
 /* Bytes of the first line, clipped between two UTF-8 characters. */
@@ -79,21 +79,25 @@ first_line(const char *body)
 }
 
 void
-answer_text(const struct answer *a, char *buf, size_t cap)
+answer_text(const struct answer *a, const char *right, char *buf, size_t cap)
 {
-	bool denied = answer_result(a) == PLAN_DENIED;
+	bool denied = answer_result(a) == PLAN_DENIED, lacks;
+	const char *hint;
 	size_t said;
 
 	if (a->error != NULL) {
 		snprintf(buf, cap, "%s", a->error);
 		return;
 	}
+	hint = denied ? denied_hint(a->body) : "";
+	lacks = denied && *hint == '\0';
 	said = first_line(a->body);
 	/* The hint follows. */
 	if (denied && said > 0 && a->body[said - 1] == '.')
 		said--;
-	snprintf(buf, cap, "HTTP %ld%s%.*s%s", a->status, said == 0 ? "" : ": ",
-	    (int)said, a->body, denied ? denied_hint(a->body) : "");
+	snprintf(buf, cap, "HTTP %ld%s%.*s%s%s%s", a->status,
+	    said == 0 ? "" : ": ", (int)said, a->body, hint,
+	    lacks ? "; katalogd's token needs " : "", lacks ? right : "");
 }
 
 static bool

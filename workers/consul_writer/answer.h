@@ -15,11 +15,17 @@ struct answer {
 
 enum plan_result answer_result(const struct answer *a);
 
+/* The rights that requests need, for answer_text(). */
+#define ANSWER_WRITES "service:write on it"
+#define ANSWER_READS  "service:write on its services"
+#define ANSWER_NODE   "node:read on its node"
+
 /*
  * For people: the status and the first line of what Consul says, or why there
- * was no answer; what to do about a 403.
+ * was no answer; what to do about a 403, where right may be missing.
  */
-void answer_text(const struct answer *a, char *buf, size_t cap);
+void answer_text(const struct answer *a, const char *right, char *buf,
+    size_t cap);
 
 /*
  * prefix, path, the percent-encoded id ("" for none), and the namespace

@@ -21,7 +21,6 @@
 #define PARTIAL_TEXT \
 	"katalogd's token may not see all of this node in the catalog: it " \
 	"needs node:read on it, besides service:write"
-#define DENIED_TEXT "; katalogd's token needs node:read on its node"
 
 /*
  * What a change may bring at once, and how often then: a node's start. Each
@@ -328,13 +327,8 @@ find_fault(struct catalog *c, const struct catalog_answer *a,
 	const struct answer answer = { a->error, a->status, a->body };
 
 	*index = 0;
-	if (res == PLAN_DENIED) {
-		snprintf(c->why, sizeof(c->why), "HTTP %ld%s", a->status,
-		    DENIED_TEXT);
-		return c->why;
-	}
 	if (res != PLAN_DONE) {
-		answer_text(&answer, c->why, sizeof(c->why));
+		answer_text(&answer, ANSWER_NODE, c->why, sizeof(c->why));
 		return c->why;
 	}
 	if ((*index = read_index(a->index)) == 0)

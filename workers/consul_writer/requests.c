@@ -53,7 +53,8 @@ count(struct writer *w, const struct http_response *r, enum plan_result res)
 	metric_observe_ms(w->conf.metrics, M_CONSUL_LATENCY, r->took_ms);
 	if (res == PLAN_DONE)
 		return;
-	metric_inc(w->conf.metrics, error_metrics[res]);
+	metric_inc(w->conf.metrics,
+	    r->too_large ? M_ERR_CONSUL_BODY : error_metrics[res]);
 	w->pass.failed = true;
 }
 
@@ -114,7 +115,7 @@ on_written(const struct http_response *r, void *arg)
 	count(w, r, res);
 	tell_agent(&w->agent, res, r->retry_after_ms, now);
 	if (res != PLAN_DONE)
-		answer_text(&a, text, sizeof(text));
+		answer_text(&a, ANSWER_WRITES, text, sizeof(text));
 	news = plan_done(w->plan, wr->item, res, text, now);
 	if (res == PLAN_DONE)
 		say_written(w, wr);
@@ -196,8 +197,8 @@ read_answer(struct writer *w, const struct http_response *r)
 	if (res == PLAN_DONE)
 		return true;
 	reading_end(w);
-	answer_text(&a, text, sizeof(text));
-	if (res == PLAN_LOST)
+	answer_text(&a, ANSWER_READS, text, sizeof(text));
+	if (res == PLAN_LOST && !r->too_large)
 		agent_read_lost(&w->agent, now);
 	else
 		agent_read_refused(&w->agent, now);

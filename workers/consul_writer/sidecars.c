@@ -249,7 +249,7 @@ on_catalog(const struct http_response *r, void *arg)
 	};
 
 	s->request = NULL;
-	if (r->error != NULL)
+	if (r->error != NULL && !r->too_large)
 		writer_lost(s->conf.writer);
 	metric_add(s->conf.metrics, M_CONSUL_BYTES, r->bytes);
 	say_answer(s, catalog_answered(s->catalog, &a, clock_ms()));
