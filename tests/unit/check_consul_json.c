@@ -181,7 +181,6 @@ START_TEST(sees_what_differs_in_checks)
 }
 END_TEST
 
-/* To Go, an IPv4 address in IPv6 form is one of IPv4. */
 /* What the agent calls its node, if its checks say so. */
 static const struct {
 	const char *old;
@@ -213,6 +212,7 @@ START_TEST(knows_the_node)
 }
 END_TEST
 
+/* To Go, an IPv4 address in IPv6 form is one of IPv4. */
 START_TEST(mapped_address_is_ipv4)
 {
 	ck_assert_str_eq(definition_tagged("::ffff:10.1.2.3", NULL, false),
@@ -251,6 +251,34 @@ START_TEST(fingerprint_has_all)
 	s[0].output = "not ready: app";
 	other = consul_json_def(&s[0], AFTER);
 	ck_assert(fingerprint_same(&def, &other));
+}
+END_TEST
+
+/* What of an answer is another place, and what is the same one. */
+static const struct {
+	const char *old;
+	const char *new;
+	bool same;
+} places[] = {
+	{ "\"Service\":\"web\"", "\"Service\":\"wob\"", true },
+	{ "[\"b\",\"a\"]", "[]", true },
+	{ "\"lan_ipv4\":{\"Address\":\"10.1.2.3\",\"Port\":80},", "", true },
+	{ "\"fd00::1\",\"Port\":80", "\"fd00::2\",\"Port\":80", false },
+	{ "\"Port\":80,\"Address\"", "\"Port\":81,\"Address\"", false },
+	{ "\"Address\":\"10.1.2.3\",\"Tagg", "\"Address\":\"10.1.2.4\",\"Tagg",
+	    false },
+};
+
+START_TEST(knows_the_place)
+{
+	struct fingerprint def = consul_json_def(&web, AFTER);
+	char *text = replaced(services, places[_i].old, places[_i].new);
+	struct actual_list l;
+
+	ck_assert_ptr_null(read_texts(text, checks, &l));
+	ck_assert((l.v[0].def.place == def.place) == places[_i].same);
+	actual_list_free(&l);
+	free(text);
 }
 END_TEST
 
@@ -481,6 +509,7 @@ main(void)
 	tcase_add_loop_test(t, knows_the_node, 0, COUNT(nodes));
 	tcase_add_test(t, mapped_address_is_ipv4);
 	tcase_add_test(t, fingerprint_has_all);
+	tcase_add_loop_test(t, knows_the_place, 0, COUNT(places));
 	tcase_add_loop_test(t, refuses, 0, COUNT(refused));
 	tcase_add_test(t, refuses_nul);
 	tcase_add_test(t, refuses_depth);

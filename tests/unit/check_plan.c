@@ -10,6 +10,8 @@
 #define STALE_AFTER 120000
 #define TTL         20000
 #define NONE        PLAN_OPS
+/* Definitions from this one on are at another address. */
+#define ELSEWHERE 10
 
 /* The last report of the services a..z, and how many there were. */
 static struct {
@@ -95,7 +97,7 @@ want_ttl(const char *id, enum service_status st, unsigned def, uint64_t ttl)
 {
 	struct service *s = xcalloc(1, sizeof(*s) + strlen(id) + 1);
 	char *copy = (char *)(s + 1);
-	struct fingerprint f = { .lo = def };
+	struct fingerprint f = { .lo = def, .place = def / ELSEWHERE };
 
 	memcpy(copy, id, strlen(id) + 1);
 	s->id = copy;
@@ -127,7 +129,7 @@ actual(char *id, enum actual_state st, unsigned def)
 		.name = empty,
 		.namespace = empty,
 		.pod = empty,
-		.def = { .lo = def },
+		.def = { .lo = def, .place = def / ELSEWHERE },
 		.state = st };
 }
 
@@ -245,6 +247,12 @@ static const struct decision {
 	{ true, SERVICE_PASSING, ACTUAL_CRITICAL, 1, PLAN_UPDATE, 1 },
 	{ true, SERVICE_PASSING, ACTUAL_CRITICAL, 2, PLAN_UPDATE, 1 },
 	{ true, SERVICE_PASSING, ACTUAL_PASSING, 2, PLAN_REGISTER, 1 },
+	{ true, SERVICE_PASSING, ACTUAL_CRITICAL, ELSEWHERE, PLAN_REGISTER, 1 },
+	{ true, SERVICE_WARNING, ACTUAL_CRITICAL, ELSEWHERE, PLAN_REGISTER, 1 },
+	{ true, SERVICE_PASSING, ACTUAL_WARNING, ELSEWHERE, PLAN_REGISTER, 1 },
+	{ true, SERVICE_WARNING, ACTUAL_PASSING, ELSEWHERE, PLAN_UPDATE, 1 },
+	{ true, SERVICE_CRITICAL, ACTUAL_PASSING, ELSEWHERE, PLAN_UPDATE, 1 },
+	{ true, SERVICE_PASSING, ACTUAL_PASSING, ELSEWHERE, PLAN_REGISTER, 1 },
 	{ true, SERVICE_PASSING, ACTUAL_FOREIGN, 2, NONE, 0 },
 	{ false, SERVICE_PASSING, ACTUAL_ABSENT, 0, NONE, 0 },
 	{ false, SERVICE_PASSING, ACTUAL_UNCHECKED, 1, PLAN_DEREGISTER, 1 },
@@ -329,6 +337,30 @@ START_TEST(flip_before_definition)
 	nothing();
 	/* The registration kept the status that was written. */
 	ck_assert_str_eq(said[0].actual, "critical");
+}
+END_TEST
+
+/* That address may be another pod's by now. */
+START_TEST(never_passes_at_an_address_of_before)
+{
+	struct plan_action a;
+
+	settle_a();
+	read_a(ACTUAL_CRITICAL, ELSEWHERE);
+	/* It is refused for a long time: nothing passes meanwhile. */
+	for (int i = 0; i < 20; i++) {
+		ck_assert(plan_next(p, now, &a));
+		ck_assert_int_eq(a.op, PLAN_REGISTER);
+		plan_done(p, a.item, PLAN_REFUSED, "no", now);
+		ck_assert_str_eq(said[0].actual, "critical");
+		fresh(true);
+		now = plan_due(p, now);
+	}
+	does(PLAN_REGISTER, "a");
+	ck_assert_str_eq(said[0].actual, "critical");
+	does(PLAN_UPDATE, "a");
+	ck_assert_str_eq(said[0].actual, "passing");
+	nothing();
 }
 END_TEST
 
@@ -1008,6 +1040,7 @@ add_desired(Suite *s)
 	tcase_add_test(t, nothing_without_read);
 	tcase_add_test(t, nothing_before_fresh);
 	tcase_add_test(t, flip_before_definition);
+	tcase_add_test(t, never_passes_at_an_address_of_before);
 	tcase_add_test(t, change_in_flight);
 	tcase_add_test(t, comes_back_while_deregistered);
 	tcase_add_test(t, urgent_first);

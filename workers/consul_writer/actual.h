@@ -18,6 +18,7 @@
 struct fingerprint {
 	uint64_t lo;
 	uint64_t hi;
+	uint64_t place; /* of addresses and port alone */
 };
 
 enum actual_state {

@@ -199,6 +199,7 @@ read_def(const struct source *src, struct fingerprint *def)
 	ok = hash_tags(h, src->tags, o.ntags) &&
 	    (src->check == NULL || hash_check(h, src->check));
 	*def = definition_end(h);
+	def->place = definition_place(&o);
 	return ok;
 }
 

@@ -41,6 +41,24 @@ definition_end(XXH3_state_t *h)
 	return (struct fingerprint){ .lo = d.low64, .hi = d.high64 };
 }
 
+static void
+hash_place(XXH3_state_t *h, const struct outline *o)
+{
+	definition_text(h, o->address);
+	definition_text(h, o->lan_ipv4);
+	definition_text(h, o->lan_ipv6);
+	hash_number(h, o->port);
+}
+
+uint64_t
+definition_place(const struct outline *o)
+{
+	XXH3_state_t *h = hash_new();
+
+	hash_place(h, o);
+	return definition_end(h).lo;
+}
+
 void
 definition_pair(struct fingerprint *sum, const char *key, const char *val)
 {
@@ -60,10 +78,7 @@ definition_begin(const struct outline *o)
 	XXH3_state_t *h = hash_new();
 
 	definition_text(h, o->name);
-	definition_text(h, o->address);
-	definition_text(h, o->lan_ipv4);
-	definition_text(h, o->lan_ipv6);
-	hash_number(h, o->port);
+	hash_place(h, o);
 	hash_number(h, o->meta.lo);
 	hash_number(h, o->meta.hi);
 	hash_number(h, o->ntags);
@@ -119,6 +134,7 @@ consul_json_def(const struct service *s, uint64_t deregister_ms)
 		.port = s->port,
 		.ntags = s->ntags,
 	};
+	struct fingerprint def;
 	XXH3_state_t *h;
 	char name[DEFINITION_CHECK_NAME];
 
@@ -130,5 +146,7 @@ consul_json_def(const struct service *s, uint64_t deregister_ms)
 	definition_check_name(s, deregister_ms, name);
 	definition_text(h, name);
 	definition_text(h, s->notes);
-	return definition_end(h);
+	def = definition_end(h);
+	def.place = definition_place(&o);
+	return def;
 }

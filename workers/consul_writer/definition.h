@@ -23,7 +23,9 @@ struct outline {
 /* The caller frees it by definition_end(). */
 XXH3_state_t *definition_begin(const struct outline *o);
 void definition_text(XXH3_state_t *h, const char *s);
+/* Without its place. */
 struct fingerprint definition_end(XXH3_state_t *h);
+uint64_t definition_place(const struct outline *o);
 
 /* Pairs of meta stand in no order: their fingerprints are added up. */
 void definition_pair(struct fingerprint *sum, const char *key, const char *val);

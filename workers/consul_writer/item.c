@@ -122,19 +122,38 @@ may_delete(const struct plan *p, const struct plan_item *it)
 	return p->sweeps || it->named_in == p->epoch;
 }
 
-/* PLAN_OPS: nothing. The status goes before all else that differs. */
+static bool
+has_status(const struct plan_item *it)
+{
+	return it->state == actual_of_status(it->want->status);
+}
+
+/* Its status is better than what the agent has, which is at another address. */
+static bool
+improves_elsewhere(const struct plan_item *it)
+{
+	return actual_of_status(it->want->status) < it->state &&
+	    it->def.place != it->want_def.place;
+}
+
+/*
+ * The status goes before all else that differs, except that nothing is said
+ * to pass at an address that it is not at any more: that may be another pod's.
+ */
 static enum plan_op
 wanted_op(const struct plan_item *it)
 {
-	if (it->state == ACTUAL_ABSENT || it->state == ACTUAL_UNCHECKED)
+	if (it->state == ACTUAL_ABSENT || it->state == ACTUAL_UNCHECKED ||
+	    improves_elsewhere(it))
 		return PLAN_REGISTER;
-	if (it->state != actual_of_status(it->want->status))
+	if (!has_status(it))
 		return PLAN_UPDATE;
 	if (!fingerprint_same(&it->def, &it->want_def))
 		return PLAN_REGISTER;
 	return PLAN_REFRESH;
 }
 
+/* PLAN_OPS: nothing. */
 static enum plan_op
 needed_op(const struct plan *p, const struct plan_item *it)
 {
