@@ -14,6 +14,8 @@ enum event {
 	READ_LOST,
 	LOST,
 	DOUBT,
+	FORGET,
+	HOLD_SHORT, /* without Retry-After */
 	HOLD, /* Retry-After: 2 s */
 	HOLD_LONG, /* an hour */
 	REFUSED,
@@ -86,8 +88,46 @@ static const struct step nonsense[] = {
 	{ 500, READ_OK, false, true, 1500 },
 	{ 1500, BEGIN, false, true, 0 },
 	{ 1500, READ_REFUSED, false, true, 1687 },
+	/* Who is in doubt waits for the next one, too. */
+	{ 1500, DOUBT, false, true, 1687 },
 	{ 2000, BEGIN, false, true, 0 },
 	{ 2000, READ_REFUSED, false, true, 2375 },
+};
+
+/* By another token: nothing of before counts, nor is it waited for. */
+static const struct step another_token[] = {
+	{ 0, BEGIN, false, false, 0 },
+	{ 0, READ_OK, false, true, 1000 },
+	{ 500, FORGET, true, false, 500 },
+	{ 500, BEGIN, false, false, 0 },
+	{ 510, READ_REFUSED, false, false, 697 },
+	{ 520, FORGET, true, false, 520 },
+	{ 520, BEGIN, false, false, 0 },
+	{ 525, READ_REFUSED, false, false, 712 },
+	{ 525, FORGET, true, false, 525 },
+	{ 525, BEGIN, false, false, 0 },
+	/* The read under way was cancelled. */
+	{ 530, FORGET, true, false, 530 },
+	{ 530, BEGIN, false, false, 0 },
+	{ 540, READ_OK, false, true, 1540 },
+};
+
+/* Requests that were under way together get the same answer. */
+static const struct step burst[] = {
+	{ 0, BEGIN, false, false, 0 },
+	{ 0, READ_OK, false, true, 1000 },
+	{ 100, HOLD_SHORT, false, false, 287 },
+	{ 100, HOLD_SHORT, false, false, 287 },
+	{ 100, HOLD_SHORT, false, false, 287 },
+	{ 100, HOLD_SHORT, false, false, 287 },
+	{ 100, HOLD_SHORT, false, false, 287 },
+	{ 100, HOLD_SHORT, false, false, 287 },
+	{ 100, HOLD_SHORT, false, false, 287 },
+	{ 100, HOLD_SHORT, false, false, 287 },
+	{ 350, NOTHING, false, true, 1000 },
+	{ 350, HOLD_SHORT, false, false, 725 },
+	/* It knows better how long that will be. */
+	{ 360, HOLD, false, false, 2360 },
 };
 
 static const struct step busy[] = {
@@ -144,6 +184,12 @@ apply(struct agent *a, enum event e, uint64_t now)
 		break;
 	case DOUBT:
 		agent_doubt(a, now);
+		break;
+	case FORGET:
+		agent_forget(a, now);
+		break;
+	case HOLD_SHORT:
+		agent_hold(a, 0, now);
 		break;
 	case HOLD:
 		agent_hold(a, 2000, now);
@@ -210,6 +256,18 @@ START_TEST(answers_nonsense)
 }
 END_TEST
 
+START_TEST(is_asked_with_another_token)
+{
+	RUN(another_token);
+}
+END_TEST
+
+START_TEST(is_busy_for_many)
+{
+	RUN(burst);
+}
+END_TEST
+
 START_TEST(is_busy)
 {
 	RUN(busy);
@@ -260,6 +318,8 @@ main(void)
 	tcase_add_test(t, is_away);
 	tcase_add_test(t, is_in_doubt);
 	tcase_add_test(t, answers_nonsense);
+	tcase_add_test(t, is_asked_with_another_token);
+	tcase_add_test(t, is_busy_for_many);
 	tcase_add_test(t, is_busy);
 	tcase_add_test(t, is_broken);
 	tcase_add_loop_test(t, holds_longer, 0, 2);

@@ -936,6 +936,43 @@ START_TEST(retries_with_a_new_token)
 }
 END_TEST
 
+/* The agent keeps the token of the registration, and writes with that. */
+START_TEST(registers_with_a_new_token)
+{
+	struct plan_item *it;
+
+	settle_a();
+	plan_renew(p, now);
+	ck_assert(!plan_view(p, "a").written);
+	/* It is refreshed by its time, all the same. */
+	it = next_is(PLAN_REGISTER, "a");
+	plan_done(p, it, PLAN_DENIED, "no", now);
+	now += TTL * 2 / 100;
+	read_a(ACTUAL_PASSING, 1);
+	does(PLAN_REFRESH, "a");
+	nothing();
+	/* There is another one before it was done. */
+	now += 1000;
+	it = next_is(PLAN_REGISTER, "a");
+	plan_renew(p, now);
+	done(it);
+	ck_assert(!plan_view(p, "a").written);
+	/* The status goes first. */
+	want("a", SERVICE_CRITICAL, 1);
+	does(PLAN_UPDATE, "a");
+	does(PLAN_REGISTER, "a");
+	ck_assert_str_eq(said[0].actual, "critical");
+	ck_assert(plan_view(p, "a").written);
+	nothing();
+	/* What is registered anew needs no more. */
+	want("b", SERVICE_PASSING, 1);
+	plan_renew(p, now);
+	does(PLAN_REGISTER, "a");
+	does(PLAN_REGISTER, "b");
+	nothing();
+}
+END_TEST
+
 /* A service that the agent takes and then does not know costs a back-off. */
 START_TEST(never_sticks)
 {
@@ -1078,6 +1115,7 @@ add_actual(Suite *s)
 	tcase_add_loop_test(t, fails_alone, 0, COUNT(failures));
 	tcase_add_test(t, backs_off);
 	tcase_add_test(t, retries_with_a_new_token);
+	tcase_add_test(t, registers_with_a_new_token);
 	tcase_add_test(t, never_sticks);
 	tcase_add_loop_test(t, survives_anything, 0, 20);
 	suite_add_tcase(s, t);

@@ -100,14 +100,25 @@ agent_doubt(struct agent *a, uint64_t now)
 
 	if (a->reading)
 		a->again = true;
-	else if (a->known && a->read_at > at)
+	else if (a->known && a->failures == 0 && a->read_at > at)
 		a->read_at = at;
 }
 
 void
+agent_forget(struct agent *a, uint64_t now)
+{
+	a->known = false;
+	a->reading = false;
+	a->again = false;
+	a->failures = 0;
+	a->read_at = now;
+}
+
+/* Requests that were under way when it began to hold say nothing new. */
+void
 agent_hold(struct agent *a, uint64_t retry_after_ms, uint64_t now)
 {
-	uint64_t wait = backoff(a, ++a->holds);
+	uint64_t wait = now < a->hold_until ? 0 : backoff(a, ++a->holds);
 
 	if (retry_after_ms > AGENT_HOLD_MAX_MS)
 		retry_after_ms = AGENT_HOLD_MAX_MS;

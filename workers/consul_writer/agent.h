@@ -55,8 +55,16 @@ void agent_read_lost(struct agent *a, uint64_t now);
 
 /* A write got no answer. */
 void agent_lost(struct agent *a, uint64_t now);
-/* What is known of it is in doubt: read it again at once. */
+/*
+ * What is known of it is in doubt: read it again at once, unless a read that
+ * failed is to be tried again anyway.
+ */
 void agent_doubt(struct agent *a, uint64_t now);
+/*
+ * What is known of it was known by another token: it is read before it is
+ * written to. The read under way, if there is one, was cancelled.
+ */
+void agent_forget(struct agent *a, uint64_t now);
 /* 429 or 503, with its Retry-After or 0, to a read or write. */
 void agent_hold(struct agent *a, uint64_t retry_after_ms, uint64_t now);
 /* Another 5xx to a write. True if that made it lost. */

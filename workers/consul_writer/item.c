@@ -67,6 +67,7 @@ item_new(struct plan *p, const char *id)
 	struct plan_item *it = xcalloc(1, sizeof(*it));
 
 	it->id = xstrdup(id);
+	it->token = p->token;
 	RB_INSERT(id_tree, &p->items, it);
 	return it;
 }
@@ -141,14 +142,14 @@ improves_elsewhere(const struct plan_item *it)
  * to pass at an address that it is not at any more: that may be another pod's.
  */
 static enum plan_op
-wanted_op(const struct plan_item *it)
+wanted_op(const struct plan *p, const struct plan_item *it)
 {
 	if (it->state == ACTUAL_ABSENT || it->state == ACTUAL_UNCHECKED ||
 	    improves_elsewhere(it))
 		return PLAN_REGISTER;
 	if (!has_status(it))
 		return PLAN_UPDATE;
-	if (!fingerprint_same(&it->def, &it->want_def))
+	if (!fingerprint_same(&it->def, &it->want_def) || it->token != p->token)
 		return PLAN_REGISTER;
 	return PLAN_REFRESH;
 }
@@ -160,7 +161,7 @@ needed_op(const struct plan *p, const struct plan_item *it)
 	if (it->state == ACTUAL_UNKNOWN || it->state == ACTUAL_FOREIGN)
 		return PLAN_OPS;
 	if (it->want != NULL)
-		return wanted_op(it);
+		return wanted_op(p, it);
 	return item_present(it) && may_delete(p, it) ? PLAN_DEREGISTER
 						     : PLAN_OPS;
 }

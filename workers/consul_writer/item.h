@@ -31,6 +31,7 @@ struct plan_item {
 	char *pod;
 	enum actual_state state;
 	struct fingerprint def;
+	uint64_t token; /* plan's, of its registration */
 	uint64_t stamp; /* of its last write's start or end */
 	uint64_t seen; /* the read that last showed it, by its stamp */
 
@@ -39,6 +40,7 @@ struct plan_item {
 	uint64_t sent_at;
 	enum service_status sent_status;
 	struct fingerprint sent_def;
+	uint64_t sent_token;
 	uint64_t sent_ttl_ms;
 
 	uint64_t refresh_at; /* 0: never written by this process */
@@ -85,6 +87,8 @@ struct plan {
 	bool sweeps; /* what this epoch's snapshot lacks may go */
 	uint64_t epoch; /* counts up, from 1 */
 	uint64_t read_at;
+	uint64_t seen_at; /* when the last read of the agent ended */
+	uint64_t token; /* counts those that there were */
 
 	uint64_t stamp; /* counts starts and ends of writes and reads */
 	uint64_t read_stamp; /* of the last read's start */

@@ -5,6 +5,7 @@
 #include <bsd/stdlib.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "common/log.h"
 #include "common/pod.h"
@@ -25,6 +26,8 @@ struct context {
 	struct publisher *reports; /* to http */
 	struct publisher *gates; /* to k8s-writer */
 	uint64_t deregister_ms;
+	uint64_t seed;
+	uint64_t token; /* its hash; 0: there was none */
 	bool dry_run;
 	bool started;
 };
@@ -249,6 +252,7 @@ preload(struct worker *w, struct sandbox *sb)
 	c->w = w;
 	c->dry_run = settings_bool(s, OPT_DRY_RUN);
 	c->deregister_ms = settings_u64(s, OPT_DEREGISTER_CRITICAL_AFTER);
+	arc4random_buf(&c->seed, sizeof(c->seed));
 	upstream_init(&c->consul, UPSTREAM_CONSUL, s);
 	/* Two connections more for reads, so that they don't wait: the
 	 * agent's state, and the catalog. */
@@ -270,14 +274,29 @@ start(struct worker *w)
 	sidecars_start(c->sidecars);
 }
 
+/* What is read again is not always another one. */
+static bool
+is_new_token(struct context *c, enum blob_id id, const void *data, size_t len)
+{
+	uint64_t was = c->token;
+
+	if (id == BLOB_CONSUL_TOKEN)
+		c->token = XXH3_64bits_withSeed(data, len, c->seed);
+	return c->token != was;
+}
+
 static void
 on_blob(struct worker *w, enum blob_id id, const void *data, size_t len)
 {
 	struct context *c = w->ctx;
+	bool renew = is_new_token(c, id, data, len);
 
 	if (!upstream_blob(&c->consul, id, data, len) || !c->started)
 		return;
-	writer_retry(c->writer);
+	if (renew)
+		writer_renew(c->writer);
+	else
+		writer_retry(c->writer);
 	sidecars_retry(c->sidecars);
 }
 

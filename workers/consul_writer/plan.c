@@ -282,6 +282,7 @@ item_start(struct plan *p, struct plan_item *it, uint64_t now)
 		return;
 	it->sent_status = it->want->status;
 	it->sent_def = it->want_def;
+	it->sent_token = p->token;
 	it->sent_ttl_ms = it->want->ttl_ms;
 }
 
@@ -331,6 +332,7 @@ done_register(struct plan *p, struct plan_item *it)
 	bool is_new = it->state < ACTUAL_PASSING;
 
 	it->def = it->sent_def;
+	it->token = it->sent_token;
 	item_refresh_in(p, it, it->sent_ttl_ms, &window_registered,
 	    it->sent_at);
 	if (!is_new)
@@ -444,6 +446,20 @@ void
 plan_retry(struct plan *p, uint64_t now)
 {
 	settle_all(p, forgive_failed, now);
+}
+
+static bool
+forgive_any(struct plan_item *it)
+{
+	forgive_failed(it);
+	return true;
+}
+
+void
+plan_renew(struct plan *p, uint64_t now)
+{
+	p->token++;
+	settle_all(p, forgive_any, now);
 }
 
 struct plan_view

@@ -119,8 +119,14 @@ enum plan_result {
  */
 bool plan_done(struct plan *p, struct plan_item *it, enum plan_result r,
     const char *text, uint64_t now);
-/* Something changed (a token): what failed is tried again at once. */
+/* Something changed (a certificate): what failed is tried again at once. */
 void plan_retry(struct plan *p, uint64_t now);
+/*
+ * There is another token. The agent keeps the one that a service was
+ * registered with, and writes to the catalog with it, also later and by
+ * itself: all are registered once more.
+ */
+void plan_renew(struct plan *p, uint64_t now);
 
 /* ---- how it goes ---- */
 

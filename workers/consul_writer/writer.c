@@ -271,6 +271,18 @@ writer_retry(struct writer *w)
 }
 
 void
+writer_renew(struct writer *w)
+{
+	uint64_t now = clock_ms();
+
+	cancel_read(w);
+	agent_forget(&w->agent, now);
+	plan_renew(w->plan, now);
+	find_moved(w);
+	kick(w);
+}
+
+void
 writer_stop(struct writer *w)
 {
 	if (w->stopping)

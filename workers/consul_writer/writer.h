@@ -74,8 +74,14 @@ void writer_lost(struct writer *w);
 
 /* From now on requests go out. */
 void writer_start(struct writer *w);
-/* A new token or certificate: what failed may work now. */
+/* A new certificate: what failed may work now. */
 void writer_retry(struct writer *w);
+/*
+ * Another token: the agent is read by it before anything is written, for with
+ * the last one it may have shown nothing, and all services are registered
+ * again, see plan_renew().
+ */
+void writer_renew(struct writer *w);
 /* No new requests; stopped() once the writes under way ended, or in 2 s. */
 void writer_stop(struct writer *w);
 
