@@ -269,12 +269,12 @@ START_TEST(decides)
 		want("a", d->status, 1);
 	plan_synced(p, true, now);
 	fresh(true);
+	if (!d->wanted)
+		no_doubt();
 	if (d->state == ACTUAL_ABSENT)
 		read_nothing();
 	else
 		read_a(d->state, d->def);
-	if (!d->wanted)
-		no_doubt();
 	ck_assert_uint_eq(counts().pending, d->pending);
 	if (d->op != NONE)
 		does(d->op, "a");
@@ -430,6 +430,8 @@ START_TEST(delete_needs_confirmation)
 	ck_assert_str_eq(said[0].actual, "passing");
 	fresh(true);
 	no_doubt();
+	nothing();
+	read_a(ACTUAL_PASSING, 1);
 	does(PLAN_DEREGISTER, "a");
 	ck_assert(said[0].gone);
 	ck_assert_uint_eq(counts().pending, 0);
@@ -462,6 +464,8 @@ START_TEST(new_epoch_deletes_nothing)
 	nothing();
 	fresh(true);
 	no_doubt();
+	nothing();
+	read_a(ACTUAL_PASSING, 1);
 	does(PLAN_DEREGISTER, "a");
 }
 END_TEST
@@ -513,6 +517,8 @@ START_TEST(del_of_old_epoch)
 	nothing();
 	fresh(true);
 	no_doubt();
+	nothing();
+	read_a(ACTUAL_PASSING, 1);
 	does(PLAN_DEREGISTER, "a");
 }
 END_TEST
@@ -524,6 +530,79 @@ START_TEST(deregister_of_gone_is_done)
 	plan_done(p, next_is(PLAN_DEREGISTER, "a"), PLAN_GONE, "unknown", now);
 	ck_assert(said[0].gone);
 	nothing();
+}
+END_TEST
+
+/* Ours by a read of long ago: it may be somebody else's by now. */
+START_TEST(deletes_what_was_just_read)
+{
+	char a[] = "a", c[] = "c";
+	struct actual v[] = {
+		actual(a, ACTUAL_FOREIGN, 1),
+		actual(c, ACTUAL_PASSING, 1),
+	};
+
+	settle_a();
+	want("b", SERVICE_PASSING, 1);
+	does(PLAN_REGISTER, "b");
+	ck_assert(!plan_wants_read(p, now));
+	now += PLAN_LOOK_MS + 1;
+	fresh(true);
+	ck_assert(!plan_wants_read(p, now));
+	plan_drop(p, "a", true, now);
+	plan_drop(p, "b", true, now);
+	nothing();
+	ck_assert(plan_wants_read(p, now));
+	/* It is waited for, not asked for again and again. */
+	ck_assert_uint_gt(plan_due(p, now), now);
+	/* All else goes on. */
+	want("c", SERVICE_PASSING, 1);
+	ck_assert(!plan_wants_read(p, now));
+	ck_assert_uint_eq(plan_due(p, now), 0);
+	does(PLAN_REGISTER, "c");
+	now = plan_due(p, now);
+	does(PLAN_REFRESH, "c");
+	ck_assert(plan_wants_read(p, now));
+	/* b has gone, and a is somebody else's. */
+	read_list(v, 2);
+	ck_assert(!plan_wants_read(p, now));
+	nothing();
+	ck_assert(said[0].gone && said[1].gone);
+}
+END_TEST
+
+START_TEST(one_read_for_many_deletions)
+{
+	static char ids[MANY][32];
+	static struct actual v[MANY];
+	struct plan_action a;
+
+	for (int i = 0; i < MANY; i++) {
+		snprintf(ids[i], sizeof(ids[i]), "katalog-sync_%03d", i);
+		v[i] = actual(ids[i], ACTUAL_PASSING, 1);
+		want(ids[i], SERVICE_PASSING, 1);
+	}
+	plan_synced(p, true, now);
+	fresh(true);
+	read_list(v, MANY);
+	now += PLAN_LOOK_MS + 1;
+	for (int i = 0; i < MANY; i++)
+		plan_drop(p, ids[i], true, now);
+	nothing();
+	ck_assert(plan_wants_read(p, now));
+	read_list(v, MANY);
+	for (int i = 0; i < MANY; i++) {
+		ck_assert(plan_next(p, now, &a));
+		ck_assert_int_eq(a.op, PLAN_DEREGISTER);
+		done(a.item);
+		/* They take a while, and then the look is old again. */
+		if (i == MANY / 2) {
+			now += PLAN_LOOK_MS + 1;
+			nothing();
+			read_list(v + i + 1, (size_t)(MANY - i - 1));
+		}
+	}
+	ck_assert_uint_eq(counts().actual, 0);
 }
 END_TEST
 
@@ -1088,6 +1167,8 @@ add_desired(Suite *s)
 	tcase_add_test(t, del_deletes_unconfirmed);
 	tcase_add_test(t, del_of_old_epoch);
 	tcase_add_test(t, deregister_of_gone_is_done);
+	tcase_add_test(t, deletes_what_was_just_read);
+	tcase_add_test(t, one_read_for_many_deletions);
 	tcase_add_test(t, foreign_is_left_alone);
 	suite_add_tcase(s, t);
 }

@@ -257,6 +257,7 @@ plan_read_end(struct plan *p, const struct actual_list *l, uint64_t now)
 	struct plan_item *it, *next;
 
 	p->was_read = true;
+	p->seen_at = now;
 	for (size_t i = 0; i < l->n; i++)
 		read_one(p, &l->v[i], now);
 	for (it = item_first(p); it != NULL; it = next) {
@@ -286,6 +287,25 @@ item_start(struct plan *p, struct plan_item *it, uint64_t now)
 	it->sent_ttl_ms = it->want->ttl_ms;
 }
 
+/*
+ * What was ours when the agent was last read may be somebody else's by now,
+ * under the same ID. Nothing else waits when it is a deregistration's turn.
+ */
+static bool
+is_unsure(const struct plan *p, const struct plan_item *it, uint64_t now)
+{
+	return it->next == PLAN_DEREGISTER && now - p->seen_at > PLAN_LOOK_MS;
+}
+
+bool
+plan_wants_read(struct plan *p, uint64_t now)
+{
+	const struct plan_item *it = item_first_ready(p);
+
+	return p->complete && !plan_stale(p, now) && it != NULL &&
+	    is_unsure(p, it, now);
+}
+
 bool
 plan_next(struct plan *p, uint64_t now, struct plan_action *a)
 {
@@ -294,7 +314,7 @@ plan_next(struct plan *p, uint64_t now, struct plan_action *a)
 	if (!p->complete || plan_stale(p, now))
 		return false;
 	item_run_timers(p, now);
-	if ((it = item_first_ready(p)) == NULL)
+	if ((it = item_first_ready(p)) == NULL || is_unsure(p, it, now))
 		return false;
 	item_start(p, it, now);
 	*a = (struct plan_action){
@@ -309,9 +329,11 @@ plan_next(struct plan *p, uint64_t now, struct plan_action *a)
 uint64_t
 plan_due(struct plan *p, uint64_t now)
 {
+	const struct plan_item *it = item_first_ready(p);
+
 	if (!p->complete || plan_stale(p, now))
 		return UINT64_MAX;
-	return p->nready > 0 ? 0 : item_next_timer(p);
+	return it != NULL && !is_unsure(p, it, now) ? 0 : item_next_timer(p);
 }
 
 /* The TTL started when the agent took the write: not before it was sent. */

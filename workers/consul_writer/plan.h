@@ -10,7 +10,8 @@
  * older than stale_after (the checks run out then). Nothing is deregistered
  * unless it bears our mark and either the current epoch's producer said that
  * it went away, or the producer confirmed its snapshot and it is not in there;
- * if more than half of what the agent has is not, PLAN_DOUBT_MS later.
+ * if more than half of what the agent has is not, PLAN_DOUBT_MS later. And
+ * that it is ours was read just before: see plan_wants_read().
  */
 #ifndef PLAN_H
 #define PLAN_H
@@ -24,6 +25,8 @@
 
 /* A kubelet that was just started knows all of its pods by then. */
 #define PLAN_DOUBT_MS 15000
+/* What is deregistered was ours so long ago, at most. */
+#define PLAN_LOOK_MS 2000
 
 struct plan;
 struct plan_item;
@@ -101,6 +104,8 @@ bool plan_next(struct plan *p, uint64_t now, struct plan_action *a);
  * UINT64_MAX for never.
  */
 uint64_t plan_due(struct plan *p, uint64_t now);
+/* What is to be deregistered waits for a read of the agent. */
+bool plan_wants_read(struct plan *p, uint64_t now);
 
 enum plan_result {
 	PLAN_DONE,

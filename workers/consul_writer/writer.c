@@ -100,6 +100,8 @@ pump(struct writer *w)
 			stopped(w);
 		return;
 	}
+	if (!w->agent.reading && plan_wants_read(w->plan, now))
+		agent_doubt(&w->agent, now);
 	start_read(w, now);
 	start_writes(w, now);
 	pass_end(w, now);
