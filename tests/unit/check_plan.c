@@ -749,6 +749,69 @@ START_TEST(refreshes_what_cannot_be_registered)
 }
 END_TEST
 
+/* Nor one that waits for many others: each takes the agent a while. */
+START_TEST(refreshes_what_waits_for_its_registration)
+{
+	static char ids[MANY][32];
+	static struct actual v[MANY];
+	uint64_t ttl = 11000, written[MANY];
+	struct plan_action a;
+	size_t i;
+
+	for (i = 0; i < MANY; i++) {
+		snprintf(ids[i], sizeof(ids[i]), "katalog-sync_%03zu", i);
+		v[i] = actual(ids[i], ACTUAL_PASSING, 2);
+		want_ttl(ids[i], SERVICE_PASSING, 1, ttl);
+		/* By the process that was there before. */
+		written[i] = now - ttl * 70 / 100;
+	}
+	plan_synced(p, true, now);
+	read_list(v, MANY);
+	while (counts().pending > 0) {
+		fresh(true);
+		ck_assert(plan_next(p, now, &a));
+		ck_assert(a.op == PLAN_REGISTER || a.op == PLAN_REFRESH);
+		i = strtoul(a.id + strlen("katalog-sync_"), NULL, 10);
+		now += a.op == PLAN_REGISTER ? 50 : 1;
+		ck_assert_msg(now - written[i] < ttl, "%s ran out", a.id);
+		written[i] = now;
+		done(a.item);
+	}
+	for (i = 0; i < MANY; i++)
+		ck_assert_uint_lt(now - written[i], ttl);
+}
+END_TEST
+
+/* An agent that says 5xx to what it did: its disk is full. */
+START_TEST(refreshes_though_told_of_errors)
+{
+	uint64_t last = now, end = now + 20 * TTL;
+	struct plan_action a;
+	unsigned writes = 0;
+
+	settle_a();
+	/* Or its registration is said to fail, too, and did so or not. */
+	want("a", SERVICE_PASSING, _i == 0 ? 1 : 2);
+	while (now < end) {
+		now = plan_due(p, now) > now ? plan_due(p, now) : now;
+		fresh(true);
+		ck_assert(plan_next(p, now, &a));
+		if (a.op == PLAN_REFRESH) {
+			ck_assert_uint_le(now - last, TTL * 70 / 100);
+			last = now;
+		} else {
+			ck_assert_int_eq(a.op, PLAN_REGISTER);
+		}
+		plan_done(p, a.item, PLAN_BROKEN, "HTTP 500", now);
+		/* A read follows, as nobody knows whether it was done. */
+		nothing();
+		read_a(ACTUAL_PASSING, _i == 2 ? 2 : 1);
+		writes++;
+	}
+	ck_assert_uint_le(writes, 20 * 10);
+}
+END_TEST
+
 /* Neither does the one hurry the other on when both fail. */
 START_TEST(waits_when_refresh_and_registration_fail)
 {
@@ -1184,6 +1247,8 @@ add_actual(Suite *s)
 	tcase_add_test(t, refresh_after_write);
 	tcase_add_test(t, refresh_after_slow_write);
 	tcase_add_test(t, refreshes_what_cannot_be_registered);
+	tcase_add_test(t, refreshes_what_waits_for_its_registration);
+	tcase_add_loop_test(t, refreshes_though_told_of_errors, 0, 3);
 	tcase_add_test(t, waits_when_refresh_and_registration_fail);
 	tcase_add_test(t, read_again_changes_nothing);
 	tcase_add_test(t, spread_over_time);

@@ -88,30 +88,29 @@ item_free(struct plan *p, struct plan_item *it)
 void
 item_unplace(struct plan *p, struct plan_item *it)
 {
-	if (it->place == PLACE_READY) {
+	if (it->queued) {
 		TAILQ_REMOVE(&p->ready[it->next], it, ready);
 		p->nready--;
-	} else if (it->place == PLACE_TIMER) {
-		RB_REMOVE(time_tree, &p->timers, it);
 	}
-	it->place = PLACE_NONE;
+	if (it->timed)
+		RB_REMOVE(time_tree, &p->timers, it);
+	it->queued = it->timed = false;
 }
 
 static void
 item_ready(struct plan *p, struct plan_item *it, enum plan_op op)
 {
 	it->next = op;
-	it->place = PLACE_READY;
+	it->queued = true;
 	TAILQ_INSERT_TAIL(&p->ready[op], it, ready);
 	p->nready++;
 }
 
 static void
-item_timer(struct plan *p, struct plan_item *it, enum plan_op op, uint64_t at)
+item_timer(struct plan *p, struct plan_item *it, uint64_t at)
 {
-	it->next = op;
 	it->at = at;
-	it->place = PLACE_TIMER;
+	it->timed = true;
 	RB_INSERT(time_tree, &p->timers, it);
 }
 
@@ -180,34 +179,43 @@ item_refresh_in(const struct plan *p, struct plan_item *it, uint64_t ttl_ms,
 	    started + schedule_refresh_ms(ttl_ms, win, item_seed(p, it));
 }
 
-/*
- * A registration that waits after an error must not keep the check from being
- * refreshed, or it would run out.
- */
-static bool
-refresh_goes_first(const struct plan_item *it, enum plan_op op)
+/* When its check is to be refreshed, whatever else it needs. */
+static uint64_t
+refresh_due(struct plan *p, struct plan_item *it, uint64_t now)
 {
-	return op == PLAN_REGISTER && it->state >= ACTUAL_PASSING &&
-	    it->refresh_at < it->retry_at;
+	if (it->want == NULL || !has_status(it))
+		return UINT64_MAX;
+	if (it->refresh_at == 0)
+		item_refresh_in(p, it, it->want->ttl_ms, &window_found, now);
+	return it->refresh_at;
 }
 
 static void
-item_place(struct plan *p, struct plan_item *it, enum plan_op op, uint64_t now)
+item_at(struct plan *p, struct plan_item *it, enum plan_op op, uint64_t at,
+    uint64_t now)
 {
-	uint64_t at = it->retry_at;
-
-	if (op == PLAN_REFRESH && it->refresh_at == 0)
-		item_refresh_in(p, it, it->want->ttl_ms, &window_found, now);
-	if (op == PLAN_REFRESH && at < it->refresh_at)
-		at = it->refresh_at;
-	if (refresh_goes_first(it, op)) {
-		op = PLAN_REFRESH;
-		at = it->refresh_at;
-	}
 	if (at > now)
-		item_timer(p, it, op, at);
+		item_timer(p, it, at);
 	else
 		item_ready(p, it, op);
+}
+
+/*
+ * A registration that waits, in a long queue or after an error, must not keep
+ * the check from being refreshed, or it would run out.
+ */
+static void
+item_place(struct plan *p, struct plan_item *it, enum plan_op op, uint64_t now)
+{
+	uint64_t refresh_at = refresh_due(p, it, now), at = it->retry_at;
+
+	if (op == PLAN_REFRESH || refresh_at <= now || refresh_at < at) {
+		item_at(p, it, PLAN_REFRESH, refresh_at, now);
+		return;
+	}
+	item_at(p, it, op, at, now);
+	if (it->queued && refresh_at != UINT64_MAX)
+		item_timer(p, it, refresh_at);
 }
 
 /* ---- counts and reports ---- */
@@ -411,10 +419,12 @@ void
 item_run_timers(struct plan *p, uint64_t now)
 {
 	struct plan_item *it;
+	enum plan_op op;
 
 	while ((it = RB_MIN(time_tree, &p->timers)) != NULL && it->at <= now) {
 		item_unplace(p, it);
-		item_ready(p, it, it->next);
+		if ((op = needed_op(p, it)) != PLAN_OPS)
+			item_place(p, it, op, now);
 	}
 }
 

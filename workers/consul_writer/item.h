@@ -11,15 +11,14 @@
 #include "workers/consul_writer/plan.h"
 #include "workers/consul_writer/schedule.h"
 
-enum place { PLACE_NONE, PLACE_READY, PLACE_TIMER };
-
 struct plan_item {
 	RB_ENTRY(plan_item) by_id;
 	RB_ENTRY(plan_item) by_time;
 	TAILQ_ENTRY(plan_item) ready;
-	enum place place;
-	enum plan_op next; /* while it has a place */
-	uint64_t at; /* PLACE_TIMER */
+	bool queued;
+	enum plan_op next; /* queued */
+	bool timed; /* may be both: it is looked at again meanwhile */
+	uint64_t at; /* timed */
 
 	char *id;
 	struct service *want; /* NULL: not wanted */
@@ -127,7 +126,7 @@ uint64_t item_seed(const struct plan *p, const struct plan_item *it);
  */
 void item_settle(struct plan *p, struct plan_item *it, uint64_t now);
 
-/* Puts those that are due into the queues. */
+/* Puts those that are due into their queues. */
 void item_run_timers(struct plan *p, uint64_t now);
 /* When the first of the others is due; UINT64_MAX: none. */
 uint64_t item_next_timer(struct plan *p);

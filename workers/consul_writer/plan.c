@@ -416,6 +416,27 @@ static const bool is_no_fault[PLAN_RESULTS] = {
 	[PLAN_BUSY] = true,
 };
 
+/*
+ * An agent may say 5xx to what it did: one whose disk is full sets a check's
+ * status, then fails to keep it. Such a check would run out between tries that
+ * are further and further apart.
+ */
+static uint64_t
+wait_after(const struct plan *p, const struct plan_item *it, enum plan_result r)
+{
+	/* Registered again at once, unless that does not help. */
+	uint64_t ms = schedule_backoff_ms(it->failures - (r == PLAN_GONE),
+	    RETRY_MIN_MS, RETRY_MAX_MS, item_seed(p, it));
+	uint64_t most = it->sent_ttl_ms / 4;
+
+	if (r != PLAN_BROKEN ||
+	    (it->op != PLAN_UPDATE && it->op != PLAN_REFRESH))
+		return ms;
+	if (most < RETRY_MIN_MS)
+		most = RETRY_MIN_MS;
+	return ms < most ? ms : most;
+}
+
 static bool
 item_failed(struct plan *p, struct plan_item *it, enum plan_result r,
     const char *text, uint64_t now)
@@ -424,10 +445,7 @@ item_failed(struct plan *p, struct plan_item *it, enum plan_result r,
 
 	if (!is_no_fault[r])
 		it->failures++;
-	/* Registered again at once, unless that does not help. */
-	it->retry_at = now +
-	    schedule_backoff_ms(it->failures - (r == PLAN_GONE), RETRY_MIN_MS,
-		RETRY_MAX_MS, item_seed(p, it));
+	it->retry_at = now + wait_after(p, it, r);
 	if (it->op == PLAN_REFRESH)
 		it->refresh_at = it->retry_at;
 	if (is_open[r])

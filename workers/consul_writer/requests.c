@@ -82,9 +82,16 @@ write_free(struct write *wr)
 	free(wr);
 }
 
+/* A status may have been taken with that: it says little of the agent. */
+static bool
+is_refusal(enum plan_op op, enum plan_result res)
+{
+	return res == PLAN_BROKEN && op != PLAN_UPDATE && op != PLAN_REFRESH;
+}
+
 static void
-tell_agent(struct agent *a, enum plan_result res, uint64_t retry_after_ms,
-    uint64_t now)
+tell_agent(struct agent *a, enum plan_op op, enum plan_result res,
+    uint64_t retry_after_ms, uint64_t now)
 {
 	if (res == PLAN_DONE)
 		agent_written(a);
@@ -92,9 +99,9 @@ tell_agent(struct agent *a, enum plan_result res, uint64_t retry_after_ms,
 		agent_lost(a, now);
 	else if (res == PLAN_BUSY)
 		agent_hold(a, retry_after_ms, now);
-	else if (res == PLAN_GONE)
-		agent_doubt(a, now);
-	else if (res == PLAN_BROKEN && !agent_refused(a, now))
+	else if (is_refusal(op, res) && agent_refused(a, now))
+		return;
+	else if (res == PLAN_GONE || res == PLAN_BROKEN)
 		agent_doubt(a, now);
 }
 
@@ -113,7 +120,7 @@ on_written(const struct http_response *r, void *arg)
 	if (res == PLAN_GONE && wr->op == PLAN_DEREGISTER)
 		res = PLAN_DONE;
 	count(w, r, res);
-	tell_agent(&w->agent, res, r->retry_after_ms, now);
+	tell_agent(&w->agent, wr->op, res, r->retry_after_ms, now);
 	if (res != PLAN_DONE)
 		answer_text(&a, ANSWER_WRITES, text, sizeof(text));
 	news = plan_done(w->plan, wr->item, res, text, now);
