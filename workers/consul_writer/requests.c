@@ -105,6 +105,15 @@ tell_agent(struct agent *a, enum plan_op op, enum plan_result res,
 		agent_doubt(a, now);
 }
 
+static size_t
+denied_services(const struct writer *w)
+{
+	struct plan_counts c;
+
+	plan_counts(w->plan, &c);
+	return c.failed[PLAN_DENIED];
+}
+
 static void
 on_written(const struct http_response *r, void *arg)
 {
@@ -114,6 +123,7 @@ on_written(const struct http_response *r, void *arg)
 	enum plan_result res = answer_result(&a);
 	uint64_t now = clock_ms();
 	char text[LIMIT_TEXT] = "";
+	size_t denied = denied_services(w);
 	bool news;
 
 	/* It is gone: that is what was asked for. */
@@ -124,6 +134,8 @@ on_written(const struct http_response *r, void *arg)
 	if (res != PLAN_DONE)
 		answer_text(&a, ANSWER_WRITES, text, sizeof(text));
 	news = plan_done(w->plan, wr->item, res, text, now);
+	if (res == PLAN_DONE && denied_services(w) < denied)
+		w->permitted = true;
 	if (res == PLAN_DONE)
 		say_written(w, wr);
 	else

@@ -39,6 +39,7 @@ say_denied(struct writer *w, const struct write *wr, const char *text)
 		return;
 	}
 	snprintf(w->denied, sizeof(w->denied), "%s", text);
+	w->permitted = false;
 	log_warnx("service %s: %s: %s; trying again (others may follow, see "
 		  "/v1/status)",
 	    wr->id, op_names[wr->op], text);
@@ -69,12 +70,15 @@ say_failed(struct writer *w, const struct write *wr, enum plan_result r,
 		log_debug("service %s: %s: %s", wr->id, op_names[wr->op], text);
 }
 
+/* Or none of them is wanted any more, which says nothing of the token. */
 static void
 say_permitted(struct writer *w, const struct plan_counts *c)
 {
 	if (w->denied[0] == '\0' || c->failed[PLAN_DENIED] > 0)
 		return;
 	w->denied[0] = '\0';
+	if (!w->permitted)
+		return;
 	log_info("consul at %s: katalogd's token is good for all services now",
 	    w->conf.server);
 }

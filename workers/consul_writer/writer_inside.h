@@ -59,6 +59,7 @@ struct writer {
 	struct log_once said_stale;
 	char trouble[LIMIT_TEXT]; /* the agent's, as a whole; "": none */
 	char denied[LIMIT_TEXT]; /* the first of those services' */
+	bool permitted; /* one of them was written since */
 };
 
 /* ---- writer.c ---- */
