@@ -106,6 +106,25 @@ def test_everything_changes_at_once(one_pod, kubelet, consul):
     await_for(is_so, 2)
 
 
+def test_nothing_passes_at_an_address_of_before(
+    one_pod, kubelet, consul, proxy
+):
+    """Ready again and elsewhere, as after a reboot of the node."""
+    before = consul.state()[WEB]["Address"]
+    kubelet.put(P.web_pod(ready=False))
+    await_for(lambda: consul.state()[WEB]["Notes"] == {"web": False})
+    proxy.fault = lambda request: (
+        400 if request.path == "/v1/agent/service/register" else None
+    )
+    kubelet.put(P.set_addresses(P.web_pod(), "10.9.9.9"))
+    one_pod.await_log("HTTP 400")
+    holds_for(lambda: consul.status(WEB) == "critical", 1)
+    assert consul.state()[WEB]["Address"] == before
+    proxy.fault = lambda request: None
+    await_for(lambda: consul.status(WEB) == "passing", 20)
+    assert consul.state()[WEB]["Address"] == "10.9.9.9"
+
+
 def test_names_come_and_go(one_pod, kubelet, consul):
     kubelet.put(P.web_pod(service_names="web,admin"))
     admin = P.service_id(P.web_pod(), "admin")

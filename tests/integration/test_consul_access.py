@@ -13,6 +13,7 @@ from harness.daemon import TOP
 from harness.grpc_peer import SidecarClient, address_of, ends
 from harness.pods import SIDECAR, sidecar_pod
 from harness.processes import children_of
+from harness.proxy import ConsulProxy
 from harness.tls import Authority
 from harness.waiting import await_for, free_port, holds_for
 
@@ -129,11 +130,36 @@ def test_token_file_is_followed(by, acl, start, kubelet, tmp_path):
     await_for(lambda: acl.statuses() == {WEB: "passing"})
 
     replace_file(path, second)
-    accessor = acl.request("GET", "/v1/acl/tokens")
-    old = next(t["AccessorID"] for t in accessor if t["SecretID"] == first)
-    acl.request("DELETE", f"/v1/acl/token/{old}")
+    revoke(acl, first)
     kubelet.put(P.web_pod(ready=False))
     await_for(lambda: acl.statuses() == {WEB: "critical"}, 15)
+
+
+def revoke(consul, token):
+    tokens = consul.get("/v1/acl/tokens")
+    old = next(t["AccessorID"] for t in tokens if t["SecretID"] == token)
+    consul.request("DELETE", f"/v1/acl/token/{old}")
+
+
+def test_catalog_follows_after_a_new_token(acl, start, kubelet, tmp_path):
+    """The agent writes to it with the token that a service came with."""
+    path = tmp_path / "token"
+    first, second = acl.make_token(POLICY), acl.make_token(POLICY)
+    path.write_text(first)
+    kubelet.put(P.web_pod(), P.web_pod("b", 1))
+    with ConsulProxy(acl) as proxy:
+        daemon = start(kubelet, proxy, consul_token_file=path)
+        await_for(lambda: acl.catalog_status(WEB) == "passing")
+
+        replace_file(path, second)
+        for name in (WEB, P.service_id(P.web_pod("b", 1))):
+            await_for(lambda n=name: proxy.registered_by(n) == second, 15)
+        revoke(acl, first)
+        # Only the status changes: the agent has no other reason to write.
+        kubelet.put(P.end(P.web_pod()))
+        await_for(lambda: acl.status(WEB) == "critical")
+        await_for(lambda: acl.catalog_status(WEB) == "critical", 5)
+        daemon.stop()
 
 
 def test_token_file_that_comes_late(acl, start, kubelet, tmp_path):

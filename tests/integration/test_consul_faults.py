@@ -1,8 +1,12 @@
 """What others register, and what the agent refuses, costs no other service."""
 
+import threading
+import time
+
 import pytest
 
 from harness import pods as P
+from harness.proxy import Answer
 from harness.waiting import SLOWNESS, await_for, holds_for
 
 WEB = P.service_id(P.web_pod())
@@ -58,3 +62,119 @@ def test_refused_registration_leaves_the_check_passing(start, kubelet, proxy):
     holds_for(lambda: consul.status(WEB) == "passing", 6 * SLOWNESS)
     proxy.fault = lambda request: None
     await_for(lambda: consul.services()[WEB]["Tags"] == ["refused"], 20)
+
+
+# Checks that run out soon.
+
+TTL = 1 + 2 * SLOWNESS
+SHORT = {
+    "default_check_ttl": "1s",
+    "sync_ttl_buffer_duration": f"{2 * SLOWNESS}s",
+}
+
+
+def some_pods(count, **annotations):
+    return [P.web_pod(f"p{i}", i, **annotations) for i in range(count)]
+
+
+def all_pass(consul, count):
+    return list(consul.statuses().values()) == ["passing"] * count
+
+
+class BusyOnce:
+    """Eight writes at once are told 429, and nothing after them."""
+
+    def __init__(self):
+        self.all_there = threading.Barrier(8)
+        self.busy = threading.Semaphore(8)
+
+    def __call__(self, request):
+        if request.method == "GET" or not self.busy.acquire(blocking=False):
+            return None
+        self.all_there.wait(10 * SLOWNESS)
+        return 429
+
+
+def test_moment_of_429(start, kubelet, consul, proxy):
+    """One wait, however many are told so: no check runs out by it."""
+    pods = some_pods(12)
+    kubelet.put(*pods, P.web_pod("steady", 99))
+    steady = P.service_id(P.web_pod("steady"))
+    start(kubelet, proxy, consul_concurrency="8", **SHORT)
+    await_for(lambda: all_pass(consul, 13))
+    proxy.fault = BusyOnce()
+    kubelet.put(*(P.set_ready(pod, False) for pod in pods))
+    holds_for(lambda: consul.status(steady) == "passing", 2 * TTL)
+    assert sum(r.status == 429 for r in proxy.requests) == 8
+    assert list(consul.statuses().values()).count("critical") == 12
+
+
+def test_slow_agent(start, kubelet, consul, proxy):
+    """Each answer takes it a tenth of the TTL."""
+    kubelet.put(*some_pods(20))
+    start(kubelet, proxy, consul_concurrency="8", **SHORT)
+    await_for(lambda: all_pass(consul, 20))
+    proxy.fault = lambda request: time.sleep(TTL / 10)
+    holds_for(lambda: all_pass(consul, 20), 3 * TTL)
+
+
+def test_agent_whose_disk_is_full(start, kubelet, consul, proxy):
+    """It sets a check's status, fails to keep it, and answers 500."""
+    kubelet.put(*some_pods(20))
+    start(kubelet, proxy, **SHORT)
+    await_for(lambda: all_pass(consul, 20))
+    said = Answer(500, {}, b"failed persisting state for check")
+    proxy.fault = lambda request: (
+        (lambda answer: said) if request.is_refresh else None
+    )
+    holds_for(lambda: all_pass(consul, 20), 5 * TTL)
+    assert sum(r.status == 500 for r in proxy.requests) > 20
+
+
+def test_many_changes_at_once(start, kubelet, consul, proxy):
+    """The agent takes them one by one, for longer than the TTL."""
+    count, ttl = 100, 1 + 4 * SLOWNESS
+    kubelet.put(*some_pods(count))
+    start(
+        kubelet,
+        proxy,
+        consul_concurrency="4",
+        default_check_ttl="1s",
+        sync_ttl_buffer_duration=f"{4 * SLOWNESS}s",
+    )
+    await_for(lambda: all_pass(consul, count), 10)
+    turn = threading.Lock()
+
+    def one_by_one(request):
+        if request.path == REGISTER:
+            with turn:
+                time.sleep(1.5 * ttl / count)
+
+    proxy.fault = one_by_one
+    kubelet.put(*some_pods(count, service_tags="new"))
+
+    def are_changed():
+        assert all_pass(consul, count)
+        tags = [s["Tags"] for s in consul.own_services().values()]
+        return tags == [["new"]] * count
+
+    await_for(are_changed, 30)
+
+
+def test_list_without_end(start, kubelet, consul, proxy):
+    """The agent's services can't be read: what is known goes on."""
+    kubelet.put(P.web_pod(), P.web_pod("b", 1))
+    daemon = start(kubelet, proxy, consul_resync_interval="1s", **SHORT)
+    await_for(lambda: all_pass(consul, 2))
+    huge = Answer(200, {}, b"{" + b" " * (64 << 20) + b"}")
+    proxy.fault = lambda request: (
+        huge if request.path.startswith("/v1/agent/services") else None
+    )
+    daemon.await_log("answer larger than")
+    kubelet.put(P.web_pod(ready=False))
+    await_for(lambda: consul.status(WEB) == "critical", 2)
+    b = P.service_id(P.web_pod("b"))
+    holds_for(lambda: consul.status(b) == "passing", 2 * TTL)
+    assert len(daemon.log_lines("answer larger than")) == 1
+    proxy.fault = lambda request: None
+    daemon.await_log("answers again")

@@ -11,6 +11,8 @@ from harness.waiting import await_for, free_port, holds_for
 WEB = P.service_id(P.web_pod())
 
 SERVICES = "/v1/agent/services"
+# A read that is older does not tell whose a service is.
+LOOK = 2.2
 
 FOREIGN = {
     "no-marks": {"Name": "db", "Port": 5432},
@@ -46,6 +48,30 @@ def test_foreign_service_with_our_id_is_reported(start, kubelet, consul):
     daemon.await_log(WEB)
     service = consul.services()[WEB]
     assert (service["Service"], service["Port"]) == ("theirs", 1)
+
+
+def reads_of(proxy):
+    return [r for r in proxy.requests if r.path.startswith(SERVICES)]
+
+
+def test_foreign_service_that_takes_our_id(start, kubelet, consul, proxy):
+    """After it was read as ours, and before its pod's end."""
+    pods = [P.web_pod(f"p{i}", i) for i in range(4)]
+    kubelet.put(*pods)
+    start(kubelet, proxy)
+    await_for(lambda: len(consul.statuses()) == 4)
+    # It looks a second time, and then it is some time until the next.
+    await_for(lambda: len(reads_of(proxy)) == 2)
+    last = reads_of(proxy)[-1].time
+    await_for(lambda: time.monotonic() > last + LOOK)
+    names = [P.service_id(pod) for pod in pods]
+    consul.register({"ID": names[0], "Name": "theirs", "Port": 1})
+    kubelet.remove(pods[0], pods[1])
+    await_for(lambda: names[1] not in consul.services(), 2)
+    assert consul.services()[names[0]]["Service"] == "theirs"
+    # One read was for both.
+    assert len(reads_of(proxy)) == 3
+    assert names[0] not in str([r.path for r in proxy.writes])
 
 
 def test_service_without_pod_is_deregistered(start, kubelet, consul):
@@ -152,24 +178,34 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_failing_agent_costs_only_time(fault, start, kubelet, consul, proxy):
-    kubelet.put(P.web_pod(), P.web_pod("b", 1))
+    others = [P.web_pod(f"p{i}", 3 + i) for i in range(3)]
+    kept = dict.fromkeys(map(P.service_id, others), "passing")
+    kubelet.put(P.web_pod(), P.web_pod("b", 1), *others)
     daemon = start(kubelet, proxy)
-    await_for(lambda: len(consul.statuses()) == 2)
+    await_for(lambda: len(consul.statuses()) == 5)
 
     proxy.fault = FAULTS[fault]
     before = len(proxy.requests)
     kubelet.put(P.web_pod(ready=False), P.web_pod("c", 2))
     kubelet.remove(P.web_pod("b", 1))
+
+    def are_kept():
+        return kept.items() <= consul.statuses().items()
+
     await_for(lambda: len(proxy.requests) > before + 2)
     polls = kubelet.polls
-    await_for(lambda: kubelet.polls > polls + 3)
+    while kubelet.polls <= polls + 3:
+        assert are_kept()
     assert daemon.running
 
     proxy.fault = lambda request: None
     c = P.service_id(P.web_pod("c", 2))
-    wanted = {WEB: "critical", c: "passing"}
-    await_for(lambda: consul.statuses() == wanted, 15)
+    wanted = {WEB: "critical", c: "passing", **kept}
+    await_for(lambda: are_kept() and consul.statuses() == wanted, 15)
     await_for(lambda: daemon.is_ready)
+    b = P.service_id(P.web_pod("b", 1))
+    ends = {r.path for r in proxy.requests if "/deregister/" in r.path}
+    assert ends == {f"/v1/agent/service/deregister/{b}"}
 
 
 def test_one_refused_deregistration_stops_nothing(
@@ -250,6 +286,5 @@ def test_reads_are_rare(start, kubelet, consul, proxy):
     kubelet.put(P.web_pod())
     start(kubelet, proxy)
     await_for(lambda: kubelet.polls > 40, 15)
-    reads = [r for r in proxy.requests if r.path.startswith(SERVICES)]
     # What was written at first is read once more.
-    assert 1 <= len(reads) <= 2
+    assert 1 <= len(reads_of(proxy)) <= 2

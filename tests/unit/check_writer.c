@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "tests/unit/fake_agent.h"
+#include "workers/consul_writer/agent.h"
 #include "workers/consul_writer/writer.h"
 
 /* Real time passes here: TTLs and waits are short. */
@@ -26,6 +27,7 @@ static struct {
 	char text[LIMIT_TEXT];
 	char error[LIMIT_TEXT]; /* of the last report that had one */
 	unsigned gone;
+	unsigned permitted; /* said to be, in the log */
 	bool stopped;
 } seen;
 
@@ -71,11 +73,12 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
-no_log(enum log_level level, const char *line, void *arg)
+on_log(enum log_level level, const char *line, void *arg)
 {
 	(void)level;
-	(void)line;
 	(void)arg;
+	if (strstr(line, "good for all services now") != NULL)
+		seen.permitted++;
 }
 
 static void
@@ -106,7 +109,7 @@ new_writer(uint64_t stale_after_ms)
 static void
 setup(void)
 {
-	log_set_sink(no_log, NULL);
+	log_set_sink(on_log, NULL);
 	memset(&metrics, 0, sizeof(metrics));
 	base = event_base_new();
 	tick = event_new(base, -1, EV_PERSIST, on_tick, NULL);
@@ -389,6 +392,84 @@ START_TEST(says_what_is_denied)
 	AWAIT(IN_STEP);
 	ck_assert_str_eq(fake_agent_status(id_of(1)), "critical");
 	ck_assert_uint_eq(figure(M_CONSUL_CHECK_UPDATE), 3);
+	ck_assert_uint_eq(seen.permitted, 1);
+}
+END_TEST
+
+/* That says nothing of the token. */
+START_TEST(what_is_denied_goes_away)
+{
+	snapshot(2);
+	AWAIT(IN_STEP);
+	fake_agent.only = "web-1";
+	fake_agent.status = 403;
+	want(1, SERVICE_CRITICAL, "a");
+	AWAIT(seen.health == HEALTH_DEGRADED);
+	/* Not by us: it may not do that, either. */
+	fake_agent_wipe();
+	writer_drop(w, id_of(1), true);
+	fake_agent.status = 404;
+	AWAIT(seen.gone == 1 && seen.health == HEALTH_OK);
+	ck_assert_uint_eq(seen.permitted, 0);
+}
+END_TEST
+
+/* The agent is read by it, and then all is registered by it. */
+START_TEST(another_token)
+{
+	unsigned gets;
+
+	snapshot(2);
+	AWAIT(IN_STEP && fake_agent.gets == 2);
+	gets = fake_agent.gets;
+	/* The last one showed nothing, or what it showed has run out. */
+	fake_agent_set_status(id_of(1), "critical");
+	fake_agent.error = "connection refused";
+	writer_renew(w);
+	ck_assert(!writer_view(w, id_of(0)).written);
+	AWAIT(fake_agent.flying == 0 && seen.health == HEALTH_DEGRADED);
+	ck_assert_uint_eq(figure(M_CONSUL_REGISTER), 2);
+	fake_agent.error = NULL;
+	AWAIT(fake_agent.registers == 4 && IN_STEP);
+	ck_assert_uint_gt(fake_agent.gets, gets);
+	ck_assert_str_eq(fake_agent_status(id_of(1)), "passing");
+	ck_assert_uint_eq(fake_agent.updates, 1);
+}
+END_TEST
+
+START_TEST(another_token_while_it_is_read)
+{
+	snapshot(1);
+	AWAIT(IN_STEP && fake_agent.gets == 2);
+	fake_agent.holds = true;
+	writer_renew(w);
+	AWAIT(fake_agent.flying == 1);
+	writer_renew(w);
+	ck_assert_uint_eq(fake_agent.flying, 0);
+	fake_agent_release();
+	AWAIT(fake_agent.registers == 2 && IN_STEP);
+}
+END_TEST
+
+/* What is known goes on: refreshes, and what changes. */
+START_TEST(takes_no_list_without_end)
+{
+	unsigned updates;
+
+	want_ttl(0, SERVICE_PASSING, "a", TTL);
+	want(1, SERVICE_PASSING, "a");
+	writer_synced(w, true);
+	fresh(true);
+	AWAIT(IN_STEP);
+	fake_agent.only = "/v1/agent/services";
+	fake_agent.error = "answer larger than 1000 bytes";
+	fake_agent.too_large = true;
+	AWAIT(strstr(seen.text, "larger than") != NULL);
+	updates = fake_agent.updates;
+	want(1, SERVICE_CRITICAL, "a");
+	AWAIT(strcmp(fake_agent_status(id_of(1)), "critical") == 0);
+	AWAIT(fake_agent.updates > updates + 2);
+	ck_assert_uint_eq(fake_agent.registers, 2);
 }
 END_TEST
 
@@ -438,6 +519,78 @@ START_TEST(waits_when_told)
 	AWAIT(IN_STEP);
 	ck_assert_uint_ge(clock_ms() - start, 700);
 	ck_assert_uint_eq(fake_agent.updates, 1);
+}
+END_TEST
+
+/* All requests under way are told so: that is to be waited for once. */
+START_TEST(waits_once_for_many)
+{
+	uint64_t start;
+
+	snapshot(CONCURRENT);
+	AWAIT(IN_STEP);
+	fake_agent.only = "update";
+	fake_agent.status = 429;
+	for (unsigned i = 0; i < CONCURRENT; i++)
+		want(i, SERVICE_CRITICAL, "a");
+	AWAIT(figure(M_ERR_CONSUL_HTTP) == CONCURRENT);
+	start = clock_ms();
+	fake_agent.status = 0;
+	AWAIT(IN_STEP);
+	ck_assert_uint_eq(fake_agent.updates, CONCURRENT);
+	/* The next wait would be twice, the fourth eight times as long. */
+	ck_assert_uint_le(clock_ms() - start, 2 * AGENT_BACKOFF_MIN_MS);
+}
+END_TEST
+
+/* Statuses that it says it did not take, and may have: it is not away. */
+START_TEST(is_not_lost_by_broken_updates)
+{
+	bool held = true;
+
+	snapshot(1 + AGENT_REFUSALS_MAX);
+	AWAIT(IN_STEP);
+	fake_agent.only = "update";
+	fake_agent.status = 500;
+	for (unsigned i = 1; i <= AGENT_REFUSALS_MAX; i++)
+		want(i, SERVICE_CRITICAL, "a");
+	AWAIT((held = held && writer_view(w, id_of(0)).written,
+	    figure(M_ERR_CONSUL_HTTP) >= AGENT_REFUSALS_MAX));
+	ck_assert(held && writer_view(w, id_of(0)).written);
+	fake_agent.status = 0;
+	AWAIT(IN_STEP);
+	ck_assert_str_eq(fake_agent_status(id_of(1)), "critical");
+}
+END_TEST
+
+/* The ID was ours, long ago, and is somebody else's by now. */
+START_TEST(looks_before_it_deletes)
+{
+	uint64_t looked;
+	unsigned gets;
+	char text[200];
+
+	snapshot(3);
+	/* After its start it looks twice. */
+	AWAIT(IN_STEP && fake_agent.gets == 2);
+	looked = clock_ms();
+	AWAIT(clock_ms() > looked + PLAN_LOOK_MS);
+	snprintf(text, sizeof(text),
+	    "{\"ID\":\"%s\",\"Name\":\"x\","
+	    "\"Check\":{\"Status\":\"passing\"}}",
+	    id_of(0));
+	fake_agent_register(text);
+	gets = fake_agent.gets;
+	writer_drop(w, id_of(0), true);
+	writer_drop(w, id_of(1), true);
+	AWAIT(seen.gone == 2 && fake_agent.flying == 0);
+	ck_assert_uint_eq(fake_agent.deregisters, 1);
+	ck_assert_uint_eq(fake_agent_count(), 2);
+	ck_assert_str_eq(fake_agent_status(id_of(0)), "passing");
+	/* It knows now. */
+	writer_drop(w, id_of(2), true);
+	AWAIT(fake_agent_count() == 1);
+	ck_assert_uint_eq(fake_agent.gets, gets + 1);
 }
 END_TEST
 
@@ -530,9 +683,16 @@ main(void)
 	tcase_add_test(t, loses_an_agent);
 	tcase_add_test(t, fills_a_wiped_agent);
 	tcase_add_test(t, says_what_is_denied);
+	tcase_add_test(t, what_is_denied_goes_away);
+	tcase_add_test(t, another_token);
+	tcase_add_test(t, another_token_while_it_is_read);
+	tcase_add_test(t, takes_no_list_without_end);
 	tcase_add_test(t, never_ready_while_denied);
 	tcase_add_test(t, one_is_refused);
 	tcase_add_test(t, waits_when_told);
+	tcase_add_test(t, waits_once_for_many);
+	tcase_add_test(t, is_not_lost_by_broken_updates);
+	tcase_add_test(t, looks_before_it_deletes);
 	tcase_add_test(t, takes_no_nonsense);
 	tcase_add_test(t, cleans_up_when_confirmed);
 	tcase_add_test(t, stops_after_writes);

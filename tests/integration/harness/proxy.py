@@ -89,8 +89,8 @@ class ConsulProxy:
     def refreshes(self):
         return [r for r in self.requests if r.is_refresh]
 
-    def registration(self, service_id):
-        """The body that registered the service last, or None."""
+    def registered(self, service_id):
+        """The request that registered the service last, or None."""
         for request in reversed(self.requests):
             body = request.body
             if (
@@ -98,8 +98,20 @@ class ConsulProxy:
                 and isinstance(body, dict)
                 and body.get("ID") == service_id
             ):
-                return body
+                return request
         return None
+
+    def registration(self, service_id):
+        """The body that registered the service last, or None."""
+        request = self.registered(service_id)
+        return request and request.body
+
+    def registered_by(self, service_id):
+        """The token by which Consul took that registration, or None."""
+        request = self.registered(service_id)
+        if request is None or request.status != 200:
+            return None
+        return request.headers.get("X-Consul-Token")
 
     def __enter__(self):
         self.thread.start()
