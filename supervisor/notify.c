@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,6 +19,8 @@
 
 /* Twice in the time that systemd gives us. */
 #define WATCHDOG_PARTS 2
+/* What is not to be lost waits so long for room in its queue. */
+#define PATIENCE_S 1
 
 static bool
 address(const char *name, struct notify *n)
@@ -63,6 +66,7 @@ bool
 notify_open(struct notify *n)
 {
 	const char *name = getenv("NOTIFY_SOCKET");
+	const struct timeval patience = { .tv_sec = PATIENCE_S };
 	bool good = true;
 
 	*n = (struct notify){ .fd = -1 };
@@ -72,8 +76,9 @@ notify_open(struct notify *n)
 		    name);
 		good = false;
 	} else if (name != NULL && *name != '\0') {
-		n->fd = socket(AF_UNIX,
-		    SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		n->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		setsockopt(n->fd, SOL_SOCKET, SO_SNDTIMEO, &patience,
+		    sizeof(patience));
 		n->watchdog_ms = watchdog_ms(getenv("WATCHDOG_USEC"),
 		    getenv("WATCHDOG_PID"));
 	}
@@ -91,21 +96,39 @@ notify_close(struct notify *n)
 	n->fd = -1;
 }
 
-/* A message that is lost costs a status line, never the service. */
+static void
+tell_by(const struct notify *n, const char *text, int flags)
+{
+	ssize_t sent;
+
+	if (n->fd == -1)
+		return;
+	do
+		sent = sendto(n->fd, text, strlen(text), MSG_NOSIGNAL | flags,
+		    (const struct sockaddr *)&n->to, n->to_len);
+	while (sent == -1 && errno == EINTR);
+	if (sent == -1)
+		log_debug("service manager: %s", strerror(errno));
+}
+
+/* Another one like it comes soon: it may be lost. */
 static void
 tell(const struct notify *n, const char *text)
 {
-	if (n->fd == -1)
-		return;
-	if (sendto(n->fd, text, strlen(text), MSG_NOSIGNAL,
-		(const struct sockaddr *)&n->to, n->to_len) == -1)
-		log_debug("service manager: %s", strerror(errno));
+	tell_by(n, text, MSG_DONTWAIT);
+}
+
+/* Said once: one that was lost would cost the service. */
+static void
+tell_surely(const struct notify *n, const char *text)
+{
+	tell_by(n, text, 0);
 }
 
 void
 notify_ready(const struct notify *n)
 {
-	tell(n, "READY=1");
+	tell_surely(n, "READY=1");
 }
 
 void
@@ -135,11 +158,11 @@ notify_reloading(const struct notify *n)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	snprintf(buf, sizeof(buf), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
 	    (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
-	tell(n, buf);
+	tell_surely(n, buf);
 }
 
 void
 notify_stopping(const struct notify *n)
 {
-	tell(n, "STOPPING=1");
+	tell_surely(n, "STOPPING=1");
 }

@@ -1,6 +1,9 @@
 /*
  * sd_notify(3) without libsystemd: states as lines in a datagram to the socket
  * that NOTIFY_SOCKET names (a path, or "@name" for an abstract one).
+ *
+ * A manager that is busy may have no room in its queue. notify_status() and
+ * notify_watchdog() do not wait for it, the others do for up to a second.
  */
 #ifndef NOTIFY_H
 #define NOTIFY_H

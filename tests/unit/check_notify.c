@@ -1,9 +1,11 @@
 #include <check.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -109,6 +111,58 @@ START_TEST(reloading_has_its_time)
 	ck_assert_int_eq(sscanf(buf, "RELOADING=1\nMONOTONIC_USEC=%llu", &usec),
 	    1);
 	ck_assert_uint_gt(usec, 0);
+	notify_close(&n);
+}
+END_TEST
+
+/* More than any queue of datagrams takes. */
+#define MANY 2000
+
+static char last_heard[64];
+
+/* All that is in the queue. */
+static void
+listen_late(int sig)
+{
+	char buf[sizeof(last_heard)];
+	ssize_t n;
+
+	(void)sig;
+	while ((n = recv(manager, buf, sizeof(buf) - 1, 0)) > 0) {
+		buf[n] = '\0';
+		memcpy(last_heard, buf, sizeof(buf));
+	}
+}
+
+/* Whatever else it hears first: the last one is not lost. */
+START_TEST(a_manager_that_is_busy_hears_states)
+{
+	const struct sigaction sa = { .sa_handler = listen_late };
+	const struct itimerval soon = { .it_value.tv_usec = 50000 };
+	struct notify n;
+
+	ck_assert(notify_open(&n));
+	for (unsigned i = 0; i < MANY; i++)
+		notify_watchdog(&n);
+	sigaction(SIGALRM, &sa, NULL);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	notify_ready(&n);
+	listen_late(0);
+	ck_assert_str_eq(last_heard, "READY=1");
+	notify_close(&n);
+}
+END_TEST
+
+START_TEST(a_manager_that_hangs_holds_up_nobody)
+{
+	struct notify n;
+
+	ck_assert(notify_open(&n));
+	for (unsigned i = 0; i < MANY; i++)
+		notify_status(&n, "all is well");
+	notify_stopping(&n);
+	listen_late(0);
+	ck_assert_str_eq(last_heard, "STATUS=all is well");
 	notify_close(&n);
 }
 END_TEST
@@ -222,6 +276,8 @@ main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, states_arrive);
 	tcase_add_test(t, reloading_has_its_time);
+	tcase_add_test(t, a_manager_that_is_busy_hears_states);
+	tcase_add_test(t, a_manager_that_hangs_holds_up_nobody);
 	tcase_add_test(t, a_path_works_too);
 	tcase_add_test(t, nobody_asked);
 	tcase_add_test(t, the_environment_is_taken);
