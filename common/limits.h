@@ -96,12 +96,14 @@
 #define LIMIT_RETRY_AFTER_S  3600
 
 /*
- * The http worker: what a client may send and how many may be there; what of
- * /v1/status may wait for clients to read it (10,000 objects have 3 MB), and
- * that of /metrics.
+ * The http worker: what a client may send, and how much before it has taken the
+ * answers to what it sent (any server's: more than it takes to see that a
+ * request is too long); how many may be there; what of /v1/status may wait for
+ * clients to read it (10,000 objects have 3 MB), and that of /metrics.
  */
 #define LIMIT_HTTP_HEADERS     8192
 #define LIMIT_HTTP_BODY        4096
+#define LIMIT_HTTP_AHEAD       (LIMIT_HTTP_HEADERS + LIMIT_HTTP_BODY)
 #define LIMIT_HTTP_ANSWERS     (16 * 1024 * 1024)
 #define LIMIT_HTTP_CONNECTIONS 128
 #define LIMIT_HTTP_IDLE_S      30

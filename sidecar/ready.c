@@ -17,6 +17,7 @@
 #include <event2/util.h>
 
 #include "common/accept.h"
+#include "common/ahead.h"
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/url.h"
@@ -121,7 +122,7 @@ static struct bufferevent *
 on_client(struct event_base *base, void *arg)
 {
 	make_room(arg);
-	return bufferevent_socket_new(base, -1, 0);
+	return ahead_client_new(base);
 }
 
 /* Most likely no descriptor was left: those that were ended are still there. */

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import pathlib
+import select
 import signal
 import socket
 import time
@@ -324,6 +325,27 @@ def test_garbage_on_ready(daemon, sidecar):
             client.recv(100)
     assert one.is_ready
     assert one.stop() == 0
+
+
+@pytest.mark.memory
+def test_endless_request_costs_no_memory(daemon, sidecar):
+    """A chunk whose size has no end."""
+    one = sidecar().await_ready()
+    head = b"GET /ready HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with (
+        contextlib.suppress(ConnectionError),
+        socket.create_connection(("127.0.0.1", one.port)) as client,
+    ):
+        client.sendall(head)
+        client.setblocking(False)
+        sent = 0
+        while sent < 2**24 and not select.select([client], [], [], 0)[0]:
+            select.select([client], [client], [])
+            with contextlib.suppress(BlockingIOError):
+                sent += client.send(b"0" * 65536)
+    kib = int(one.itself.status["VmHWM"].split()[0])
+    assert kib <= 10 * 1024
+    assert one.is_ready
 
 
 # Options.

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -10,6 +9,7 @@
 #include <event2/listener.h>
 
 #include "common/accept.h"
+#include "common/ahead.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/timer.h"
@@ -25,8 +25,6 @@
 #define STATUS_AGE 10
 /* No descriptor left for a new client. */
 #define ACCEPT_PAUSE_MS 10
-/* As much as evhttp looks at before it says that a request is too long. */
-#define INPUT_MOST (LIMIT_HTTP_HEADERS + LIMIT_HTTP_BODY)
 
 /* A scrape that waits for the workers' figures. */
 struct scrape {
@@ -277,36 +275,14 @@ accept_failed(struct evconnlistener *l, void *arg)
 	accept_pause(l, ACCEPT_PAUSE_MS);
 }
 
-/*
- * evhttp reads on, and uses nothing of it, while an answer waits for its client
- * to take it; and it bounds no line that is to tell a chunk's size. Who sends
- * so much ahead is cut off. (A watermark would not do: where it stops reading
- * there is no timeout and no EOF, and libevent calls evhttp again and again.)
- */
-static void
-on_input(struct evbuffer *in, const struct evbuffer_cb_info *info, void *arg)
-{
-	size_t len = evbuffer_get_length(in);
-
-	if (info->n_added == 0 || len <= INPUT_MOST)
-		return;
-	shutdown(bufferevent_getfd(arg), SHUT_RDWR);
-	evbuffer_drain(in, len);
-}
-
 /* evhttp asks for one just before it takes a client in. */
 static struct bufferevent *
 new_client(struct event_base *base, void *arg)
 {
 	struct server *s = arg;
-	struct bufferevent *bev;
 
 	clients_admit(&s->clients);
-	bev = bufferevent_socket_new(base, -1, 0);
-	if (bev == NULL ||
-	    evbuffer_add_cb(bufferevent_get_input(bev), on_input, bev) == NULL)
-		fatalx("no memory for a client");
-	return bev;
+	return ahead_client_new(base);
 }
 
 void
