@@ -322,6 +322,21 @@ def test_bad_request_harms_nobody(name, daemon):
     assert daemon.worker("http") == worker
 
 
+@pytest.mark.memory
+def test_client_that_never_reads_costs_no_memory(daemon):
+    worker = daemon.worker("http")
+    ahead = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 1000
+    with (
+        connect(daemon) as client,
+        pytest.raises((ConnectionResetError, BrokenPipeError)),
+    ):
+        while True:
+            client.sendall(ahead)
+    assert daemon.get("/healthz", over_tcp=True)[0] == 200
+    most = int(worker.status["VmHWM"].split()[0])
+    assert most < 32 * 1024, f"{most} kB"
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_only_reads(method, daemon):
     with connect(daemon) as client:
