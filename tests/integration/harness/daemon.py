@@ -23,7 +23,8 @@ ALL_WORKERS = (*WORKERS, "consul-reader", "k8s-writer")
 SANITIZER = re.compile(r"(AddressSanitizer|LeakSanitizer|runtime error:).*")
 # The time in front and the pid behind differ from line to line.
 LOG_PREFIX = re.compile(r"^\S+Z (\w+ [\w-]+)\[\d+\]: ")
-STOP_SECONDS = 5
+# One that hangs is killed after 4 s, and so is a worker.
+STOP_SECONDS = 15
 LOG_SHOWN = 20000
 
 
@@ -102,18 +103,20 @@ class Katalogd:
             # pytest shows it where the test failed.
             print(f"--- {self.log_path} ---\n{self.log[-LOG_SHOWN:]}")
 
-    def stop(self, by=signal.SIGTERM):
-        """Ends it: soon, without an error, and no process is left."""
+    def stop(self, by=signal.SIGTERM, within=STOP_SECONDS):
+        """Ends it: in time, without an error, and no process is left."""
         if self.process is None:
             return
         assert self.running, f"ended, exit status {self.process.returncode}"
         family = [self.itself, *self.workers().values()]
         self.process.send_signal(by)
         try:
-            code = self.process.wait(STOP_SECONDS * SLOWNESS)
+            code = self.process.wait(within * SLOWNESS)
         except subprocess.TimeoutExpired:
             self.kill(family)
-            raise AssertionError(f"not gone 5 s after {by.name}") from None
+            raise AssertionError(
+                f"not gone {within} s after {by.name}"
+            ) from None
         self.process = None
         left = [p for p in family if p.alive]
         assert not left, f"left over: {left}"

@@ -1,5 +1,6 @@
 """What /proc says about processes."""
 
+import contextlib
 import os
 import pathlib
 from dataclasses import dataclass
@@ -53,9 +54,12 @@ class Process:
 
     @property
     def descriptors(self):
-        """Descriptor -> what it points to."""
-        folder = PROC / str(self.pid) / "fd"
-        return {int(fd.name): os.readlink(fd) for fd in folder.iterdir()}
+        """Descriptor -> what it points to, of those that stay open."""
+        found = {}
+        for fd in (PROC / str(self.pid) / "fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                found[int(fd.name)] = os.readlink(fd)
+        return found
 
     @property
     def arguments(self):
