@@ -73,18 +73,18 @@ def test_edit_of_a_running_pod(edit, one_pod, kubelet, consul):
     if edit == "not-ready":
         differs = {**differs, "Notes": {"web": False}}
     kubelet.put(P.web_pod(**annotations))
-    await_for(lambda: consul.state()[WEB] == {**before, **differs}, 2)
+    await_for(lambda: consul.state()[WEB] == {**before, **differs})
     kubelet.put(P.web_pod())
-    await_for(lambda: consul.state()[WEB] == before, 2)
+    await_for(lambda: consul.state()[WEB] == before)
 
 
 def test_edit_of_meta(one_pod, kubelet, consul):
     before = consul.state()[WEB]["Meta"]
     kubelet.put(P.web_pod(service_meta="version:2"))
     wanted = {**before, "version": "2"}
-    await_for(lambda: consul.state()[WEB]["Meta"] == wanted, 2)
+    await_for(lambda: consul.state()[WEB]["Meta"] == wanted)
     kubelet.put(P.web_pod())
-    await_for(lambda: consul.state()[WEB]["Meta"] == before, 2)
+    await_for(lambda: consul.state()[WEB]["Meta"] == before)
 
 
 def test_everything_changes_at_once(one_pod, kubelet, consul):
@@ -103,7 +103,7 @@ def test_everything_changes_at_once(one_pod, kubelet, consul):
             and service["Status"] == "critical"
         )
 
-    await_for(is_so, 2)
+    await_for(is_so)
 
 
 def test_nothing_passes_at_an_address_of_before(
@@ -152,13 +152,13 @@ def test_ending_pod_is_critical_at_once_then_gone(one_pod, kubelet, consul):
     await_for(lambda: len(consul.statuses()) == 3)
 
     kubelet.put(P.end(P.web_pod()))
-    await_for(lambda: consul.status(WEB) == "critical", 1)
+    await_for(lambda: consul.status(WEB) == "critical")
     polls = kubelet.polls
     await_for(lambda: kubelet.polls > polls + 3)
     assert consul.status(WEB) == "critical"
 
     kubelet.remove(P.web_pod())
-    await_for(lambda: set(consul.statuses()) == kept, 2)
+    await_for(lambda: set(consul.statuses()) == kept)
 
 
 def test_interval_goes_down_after_a_change(start, kubelet, consul):
@@ -171,7 +171,7 @@ def test_interval_goes_down_after_a_change(start, kubelet, consul):
     )
     await_for(lambda: consul.status(WEB) == "passing")
     polls = kubelet.polls
-    await_for(lambda: kubelet.polls >= polls + 5, 3, "polls at the minimum")
+    await_for(lambda: kubelet.polls >= polls + 5, 8, "polls at the minimum")
 
 
 @pytest.mark.timing

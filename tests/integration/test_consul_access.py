@@ -96,7 +96,7 @@ def test_token_with_the_policy_of_contrib(acl, start, kubelet):
     kubelet.remove(P.web_pod())
     other = P.service_id(P.web_pod("other", 1))
     await_for(lambda: acl.statuses() == {other: "passing"})
-    assert not daemon.log_lines("(?i)permission|denied|403|acl")
+    assert not daemon.log_lines(r"(?i)permission|denied|HTTP 403|\bACL\b")
 
 
 @pytest.mark.parametrize("rules", [None, READ_ONLY])

@@ -52,14 +52,14 @@ def test_refused_registration_leaves_the_check_passing(start, kubelet, proxy):
     daemon = start(
         kubelet,
         proxy,
-        sync_ttl_buffer_duration=f"{2 * SLOWNESS}s",
+        sync_ttl_buffer_duration=f"{4 * SLOWNESS}s",
         default_check_ttl="1s",
     )
     await_for(lambda: consul.status(WEB) == "passing")
     proxy.fault = lambda request: 400 if request.path == REGISTER else None
     kubelet.put(P.web_pod(service_tags="refused"))
     daemon.await_log("refused|HTTP 400")
-    holds_for(lambda: consul.status(WEB) == "passing", 6 * SLOWNESS)
+    holds_for(lambda: consul.status(WEB) == "passing", 10 * SLOWNESS)
     proxy.fault = lambda request: None
     await_for(lambda: consul.services()[WEB]["Tags"] == ["refused"], 20)
 

@@ -89,7 +89,7 @@ def test_server_name(https_kubelet, token_file, authority, start, consul):
 
 def test_no_token_is_said(https_kubelet, authority, start, consul):
     daemon = start(https_kubelet, consul, wait=False, kubelet_ca=authority.ca)
-    daemon.await_log("401")
+    daemon.await_log("answers 401")
     assert consul.statuses() == {}
 
 

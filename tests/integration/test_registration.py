@@ -312,7 +312,7 @@ def test_meta(name, derived):
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_bad_item_is_named_once(name, derived):
     _, daemon, _ = derived
-    lines = daemon.log_lines(rf"default/{name}\b.*{REFUSED[name]}")
+    lines = daemon.await_log(rf"default/{name}\b.*{REFUSED[name]}")
     assert len(lines) == 1
 
 
