@@ -158,6 +158,8 @@ static const struct metric_def table[METRIC_MAX] = {
 	    FOLLOWER },
 	[M_READER_LEFT_OUT_LOOP] = { left_out, "reason=\"loop\"", NULL,
 	    METRIC_GAUGE, FOLLOWER },
+	[M_READER_LEFT_OUT_FULL] = { left_out, "reason=\"full\"", NULL,
+	    METRIC_GAUGE, FOLLOWER },
 	[M_K8S_ROUTES] = { "consul_sync_httproutes_total", NULL,
 	    "HTTPRoutes that Kubernetes is to have.", METRIC_GAUGE, CLUSTER },
 	[M_K8S_SYNC_OK] = { reconciles, "status=\"success\"",

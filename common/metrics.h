@@ -76,6 +76,7 @@ enum metric {
 	M_READER_WAITING, /* katalogd_consul_reader_waiting */
 	M_READER_LEFT_OUT_BAD, /* katalogd_consul_reader_left_out{reason=} */
 	M_READER_LEFT_OUT_LOOP,
+	M_READER_LEFT_OUT_FULL,
 	/* k8s-writer's, the first four by consul-sync's names */
 	M_K8S_ROUTES, /* consul_sync_httproutes_total */
 	M_K8S_SYNC_OK, /* consul_sync_reconcile_total{status} */

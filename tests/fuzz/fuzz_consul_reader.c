@@ -108,7 +108,7 @@ fuzz_lists(enum listing_kind kind, size_t piece, const struct body b[2])
 
 /* ---- services ---- */
 
-static void
+static bool
 on_put(const void *key, size_t key_len, const void *val, size_t val_len,
     void *arg)
 {
@@ -121,6 +121,7 @@ on_put(const void *key, size_t key_len, const void *val, size_t val_len,
 	set_put(arg, key, key_len, val, val_len);
 	free(s);
 	free(in);
+	return true;
 }
 
 static void

@@ -26,6 +26,7 @@ static struct {
 	char notices[2048];
 	char forgotten[256];
 	const char *addresses; /* of any host; NULL: no lookup */
+	size_t room; /* for so many items; 0: for all */
 } world;
 
 static struct trust trust;
@@ -52,7 +53,7 @@ tell_service(const struct backend_service *s, char *buf, size_t cap)
 	    s->internal ? " internal" : "", s->external ? " external" : "");
 }
 
-static void
+static bool
 on_put(const void *key, size_t key_len, const void *val, size_t val_len,
     void *arg)
 {
@@ -61,6 +62,8 @@ on_put(const void *key, size_t key_len, const void *val, size_t val_len,
 	struct backend_service *s;
 
 	(void)arg;
+	if (it == NULL && world.room > 0 && world.n >= world.room)
+		return false;
 	if (it == NULL)
 		it = &world.items[world.n++];
 	ck_assert_uint_le(world.n, COUNT(world.items));
@@ -76,6 +79,7 @@ on_put(const void *key, size_t key_len, const void *val, size_t val_len,
 		    in->address, in->port, in->ready ? "" : "!");
 	free(s);
 	free(in);
+	return true;
 }
 
 static void
@@ -576,6 +580,122 @@ START_TEST(asks_for_second_looks)
 }
 END_TEST
 
+/* ---- want of room ---- */
+
+START_TEST(what_was_left_out_comes_when_there_is_room)
+{
+	world.room = 3;
+	catalog_named(catalog, "web");
+	read_words("a@n=10.0.0.1 b@n=10.0.0.2 c@n=10.0.0.3 d@n=10.0.0.4", T0);
+	/* The first three took the room: also that of the service. */
+	assert_published("web/10.0.0.1:80; web/10.0.0.2:80; web/10.0.0.3:80; ");
+	ck_assert_uint_eq(catalog_counts(catalog).left_out, 2);
+	ck_assert_uint_eq(catalog_counts(catalog).services, 0);
+	ck_assert_uint_eq(catalog_counts(catalog).bad, 0);
+	ck_assert_ptr_nonnull(strstr(world.notices, "1 are left out"));
+	/* Those that are there have their place. */
+	read_words("a@n=10.0.0.1 b@n=10.0.0.2! c@n=10.0.0.3 d@n=10.0.0.4", T0);
+	assert_published(
+	    "web/10.0.0.1:80; web/10.0.0.2:80!; web/10.0.0.3:80; ");
+	read_words("a@n=10.0.0.1 c@n=10.0.0.3 d@n=10.0.0.4", T0);
+	ck_assert_uint_eq(world.n, 3);
+	ck_assert_uint_eq(catalog_counts(catalog).left_out, 1);
+	world.room = 4;
+	read_words("a@n=10.0.0.1 c@n=10.0.0.3", T0);
+	assert_published("web #1; web/10.0.0.1:80; web/10.0.0.3:80; ");
+	ck_assert_uint_eq(catalog_counts(catalog).left_out, 0);
+	ck_assert_uint_eq(catalog_counts(catalog).services, 1);
+	ck_assert_uint_eq(catalog_counts(catalog).instances, 2);
+	ck_assert_ptr_nonnull(
+	    strstr(world.notices, "no instance is left out any more"));
+}
+END_TEST
+
+/* Another service has what one gave up, without a word about it. */
+START_TEST(room_is_for_all)
+{
+	struct catalog_answer a;
+
+	world.room = 3;
+	catalog_named(catalog, "web");
+	catalog_named(catalog, "api");
+	read_words("a@n=10.0.0.1 b@n=10.0.0.2", T0);
+	a.body = "[{\"Node\":{\"Node\":\"n\"},\"Service\":{\"ID\":\"i\","
+		 "\"Service\":\"api\",\"Tags\":[\"k\"],\"Address\":"
+		 "\"10.1.0.1\"}}]";
+	a.len = strlen(a.body);
+	a.partial = false;
+	catalog_read(catalog, "api", &a, &refusal, T0);
+	assert_published("web #1; web/10.0.0.1:80; web/10.0.0.2:80; ");
+	ck_assert_uint_eq(catalog_counts(catalog).left_out, 2);
+	world.room = 4;
+	read_words("a@n=10.0.0.1", T0);
+	assert_published("api #0; api/10.1.0.1:0; web #1; web/10.0.0.1:80; ");
+	ck_assert_uint_eq(catalog_counts(catalog).left_out, 0);
+}
+END_TEST
+
+static size_t puts_seen;
+
+static bool
+count_put(const void *key, size_t key_len, const void *val, size_t val_len,
+    void *arg)
+{
+	(void)key;
+	(void)key_len;
+	(void)val;
+	(void)val_len;
+	(void)arg;
+	puts_seen++;
+	return true;
+}
+
+#define TOO_MANY (CATALOG_SERVICE_ITEMS + 5)
+
+static char *
+large_body(void)
+{
+	size_t cap = TOO_MANY * (size_t)256, len = 1;
+	char *s = malloc(cap), text[256], word[64];
+
+	ck_assert_ptr_nonnull(s);
+	strlcpy(s, "[", cap);
+	for (int i = 0; i < TOO_MANY; i++) {
+		snprintf(word, sizeof(word), "i%d@n=10.1.%d.%d", i, i / 100,
+		    100 + i % 100);
+		instance_text(word, text, sizeof(text));
+		len += (size_t)snprintf(s + len, cap - len, "%s%s",
+		    i > 0 ? "," : "", text);
+	}
+	strlcat(s, "]", cap);
+	return s;
+}
+
+START_TEST(one_service_does_not_take_it_all)
+{
+	struct catalog_ops counting = ops;
+	struct catalog_conf conf = {
+		.derive = { "k", "internal", "external", true, false },
+		.ops = &counting,
+		.trust = &trust,
+		.secret = secret,
+	};
+	char *body = large_body();
+
+	catalog_free(catalog);
+	puts_seen = 0;
+	counting.put = count_put;
+	catalog = catalog_new(&conf);
+	catalog_named(catalog, "web");
+	ck_assert_int_eq(read_body(body, false, T0), CATALOG_CHANGED);
+	ck_assert_uint_eq(puts_seen, CATALOG_SERVICE_ITEMS + 1);
+	ck_assert_uint_eq(catalog_counts(catalog).left_out, 5);
+	ck_assert_uint_eq(catalog_counts(catalog).ready, CATALOG_SERVICE_ITEMS);
+	ck_assert_ptr_nonnull(strstr(world.notices, "5 are left out"));
+	free(body);
+}
+END_TEST
+
 /* ---- nodes and hosts ---- */
 
 START_TEST(knows_what_is_on_a_node)
@@ -706,6 +826,9 @@ add_tests(TCase *t)
 	tcase_add_test(t, services_go_by_the_same_rule);
 	tcase_add_test(t, an_empty_list_waits);
 	tcase_add_test(t, asks_for_second_looks);
+	tcase_add_test(t, what_was_left_out_comes_when_there_is_room);
+	tcase_add_test(t, room_is_for_all);
+	tcase_add_test(t, one_service_does_not_take_it_all);
 	tcase_add_test(t, knows_what_is_on_a_node);
 	tcase_add_test(t, host_names_are_left_out_or_followed);
 	tcase_add_test(t, counts);

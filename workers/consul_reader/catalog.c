@@ -21,7 +21,7 @@ RB_GENERATE_INTERNAL(svc_tree, svc, link, cmp_svc,
 void
 hold_set(struct catalog *c, struct hold *h, uint64_t for_ms, uint64_t now)
 {
-	c->held += !hold_is_set(h);
+	c->counts.waiting += !hold_is_set(h);
 	*h = (struct hold){
 		.since = now,
 		.for_ms = for_ms,
@@ -32,7 +32,7 @@ hold_set(struct catalog *c, struct hold *h, uint64_t for_ms, uint64_t now)
 void
 hold_clear(struct catalog *c, struct hold *h)
 {
-	c->held -= hold_is_set(h);
+	c->counts.waiting -= hold_is_set(h);
 	*h = (struct hold){ 0 };
 }
 
@@ -110,6 +110,20 @@ forget(struct catalog *c, struct svc *s)
 	publish_service(c, s);
 	c->conf.ops->forgotten(s->name, c->conf.arg);
 	svc_free(c, s);
+}
+
+/* Where some went, others have room. */
+static void
+fill_up(struct catalog *c)
+{
+	if (!c->room || c->counts.left_out == 0)
+		return;
+	c->room = false;
+	for (struct svc *s = first(c); s != NULL; s = next(s)) {
+		if (s->no_room)
+			publish_service(c, s);
+		publish_left_out(c, s);
+	}
 }
 
 struct catalog *
@@ -215,6 +229,7 @@ catalog_listed(struct catalog *c, bool (*has)(const char *service, void *arg),
 		else
 			lose(c, s, wait, now);
 	}
+	fill_up(c);
 }
 
 /* ---- a service ---- */
@@ -224,22 +239,14 @@ catalog_read(struct catalog *c, const char *service,
     const struct catalog_answer *a, struct refusal *r, uint64_t now)
 {
 	struct svc *s = find(c, service);
+	enum catalog_result res;
 
 	refusal_clear(r);
-	return s != NULL ? svc_read(c, s, a, r, now) : CATALOG_UNKNOWN;
-}
-
-size_t
-count_instances(const struct catalog *c)
-{
-	size_t n = 0;
-
-	for (struct svc *s = first(c); s != NULL; s = next(s)) {
-		for (struct inst *in = inst_first(s); in != NULL;
-		     in = inst_next(in))
-			n += derived_counts(in->d);
-	}
-	return n;
+	if (s == NULL)
+		return CATALOG_UNKNOWN;
+	res = svc_read(c, s, a, r, now);
+	fill_up(c);
+	return res;
 }
 
 /* ---- second looks ---- */
@@ -247,7 +254,7 @@ count_instances(const struct catalog *c)
 void
 catalog_reset(struct catalog *c, uint64_t now)
 {
-	if (c->held == 0)
+	if (c->counts.waiting == 0)
 		return;
 	for (struct svc *s = first(c); s != NULL; s = next(s)) {
 		hold_again(c, &s->hold, now);
@@ -262,7 +269,7 @@ catalog_look_due(const struct catalog *c)
 {
 	uint64_t at = UINT64_MAX;
 
-	if (c->held == 0)
+	if (c->counts.waiting == 0)
 		return at;
 	for (struct svc *s = first(c); s != NULL; s = next(s)) {
 		at = sooner(&s->hold, at);
@@ -289,7 +296,7 @@ catalog_look(struct catalog *c, uint64_t now,
 {
 	bool list = false;
 
-	if (c->held == 0)
+	if (c->counts.waiting == 0)
 		return;
 	for (struct svc *s = first(c); s != NULL; s = next(s)) {
 		list |= hold_look(&s->hold, now);
@@ -333,29 +340,11 @@ catalog_rehost(struct catalog *c, const char *host)
 				publish_instance(c, s, in);
 		}
 	}
-}
-
-static void
-count_instance(const struct inst *in, struct catalog_counts *n)
-{
-	n->waiting += hold_is_set(&in->hold);
-	n->loops += in->d->kind == DERIVED_LOOP;
-	n->bad += derived_counts(in->d) && in->published == 0;
-	n->instances += in->published > 0;
-	n->ready += in->published > 0 && in->d->ready;
+	fill_up(c);
 }
 
 struct catalog_counts
 catalog_counts(const struct catalog *c)
 {
-	struct catalog_counts n = { 0 };
-
-	for (struct svc *s = first(c); s != NULL; s = next(s)) {
-		n.services += s->published;
-		n.waiting += hold_is_set(&s->hold);
-		for (struct inst *in = inst_first(s); in != NULL;
-		     in = inst_next(in))
-			count_instance(in, &n);
-	}
-	return n;
+	return c->counts;
 }

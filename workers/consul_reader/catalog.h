@@ -22,8 +22,8 @@ struct catalog;
 
 /* They must not call the catalog. */
 struct catalog_ops {
-	/* An item, often the same as before. */
-	void (*put)(const void *key, size_t key_len, const void *val,
+	/* An item, often the same as before. False: there is no room. */
+	bool (*put)(const void *key, size_t key_len, const void *val,
 	    size_t val_len, void *arg);
 	/* It is no more, if it was there at all. */
 	void (*del)(const void *key, size_t key_len, void *arg);
@@ -48,6 +48,13 @@ struct catalog_conf {
 
 /* Random bytes that nobody knows, so that no two bodies are made to collide. */
 #define CATALOG_SECRET 192
+
+/*
+ * Items of instances: of one service, and of all. The rest of the set is for
+ * the services themselves. What is left out is published when there is room.
+ */
+#define CATALOG_SERVICE_ITEMS 10000
+#define CATALOG_ITEMS         (LIMIT_SET_ENTRIES - 10000)
 
 /* conf is copied; what it points to stays the caller's. */
 struct catalog *catalog_new(const struct catalog_conf *conf);
@@ -103,6 +110,7 @@ struct catalog_counts {
 	size_t ready; /* of them */
 	size_t bad; /* left out: address, port, name */
 	size_t loops; /* left out: from Kubernetes */
+	size_t left_out; /* for want of room: services and instances */
 	size_t waiting; /* services and instances that wait for a second look */
 };
 struct catalog_counts catalog_counts(const struct catalog *c);

@@ -25,6 +25,7 @@ struct inst {
 	uint64_t round; /* of the last answer that had it */
 	struct hold hold;
 	unsigned published; /* items; more than one: a host's addresses */
+	bool left_out; /* for want of room: there should be more */
 };
 
 RB_HEAD(inst_names, inst);
@@ -35,6 +36,9 @@ struct svc {
 	struct inst_names names;
 	struct inst_hashes hashes;
 	size_t n; /* instances */
+	size_t items; /* of instances, published */
+	size_t left_out; /* instances */
+	bool said_left_out;
 	XXH128_hash_t body; /* of the last answer that counted */
 	bool read; /* there was one */
 	bool whole; /* and it had or confirmed all that is here */
@@ -42,6 +46,7 @@ struct svc {
 	struct hold hold;
 	uint64_t create_index; /* least that was seen: it never grows younger */
 	bool published;
+	bool no_room; /* for the service itself */
 	char name[];
 };
 
@@ -51,7 +56,11 @@ struct catalog {
 	struct catalog_conf conf;
 	struct svc_tree tree;
 	size_t n; /* services */
-	size_t held; /* services and instances that are on hold */
+	size_t items; /* of instances, published */
+	bool room; /* some went since it was looked who was left out */
+	size_t instances; /* that count */
+	/* What is true of them now; waiting: services and instances. */
+	struct catalog_counts counts;
 };
 
 /* ---- catalog.c ---- */
@@ -66,11 +75,11 @@ hold_is_set(const struct hold *h)
 }
 /* It is over: the answer that lacks it now counts. */
 bool hold_is_over(const struct hold *h, uint64_t now);
-/* Instances of all services that count. */
-size_t count_instances(const struct catalog *c);
-
 /* ---- instances.c ---- */
 
+/* Each change of an instance that is there is between two of these. */
+void inst_uncount(struct catalog *c, struct svc *s, const struct inst *in);
+void inst_count(struct catalog *c, struct svc *s, const struct inst *in);
 struct inst *inst_first(struct svc *s);
 struct inst *inst_next(struct inst *in);
 void inst_forget_all(struct catalog *c, struct svc *s);
@@ -79,10 +88,11 @@ enum catalog_result svc_read(struct catalog *c, struct svc *s,
 
 /* ---- items.c ---- */
 
-void publish_instance(struct catalog *c, const struct svc *s, struct inst *in);
-void unpublish_instance(struct catalog *c, const struct svc *s,
-    struct inst *in);
+void publish_instance(struct catalog *c, struct svc *s, struct inst *in);
+void unpublish_instance(struct catalog *c, struct svc *s, struct inst *in);
 /* The service itself, by what its instances say. */
 void publish_service(struct catalog *c, struct svc *s);
+/* Of its instances, what was left out and has room now. */
+void publish_left_out(struct catalog *c, struct svc *s);
 
 #endif

@@ -46,17 +46,49 @@ inst_free(struct inst *in)
 }
 
 static void
-inst_add(struct svc *s, struct inst *in)
+inst_tally(struct catalog *c, struct svc *s, const struct inst *in, size_t by)
+{
+	struct catalog_counts *n = &c->counts;
+	bool there = in->published > 0, counts = derived_counts(in->d);
+
+	c->instances += counts ? by : 0;
+	n->loops += in->d->kind == DERIVED_LOOP ? by : 0;
+	n->bad += counts && !there && !in->left_out ? by : 0;
+	n->instances += there ? by : 0;
+	n->ready += there && in->d->ready ? by : 0;
+	n->left_out += in->left_out ? by : 0;
+	s->left_out += in->left_out ? by : 0;
+	s->items += in->published * by;
+	c->items += in->published * by;
+}
+
+/* One less, as an unsigned number has it. */
+void
+inst_uncount(struct catalog *c, struct svc *s, const struct inst *in)
+{
+	inst_tally(c, s, in, SIZE_MAX);
+}
+
+void
+inst_count(struct catalog *c, struct svc *s, const struct inst *in)
+{
+	inst_tally(c, s, in, 1);
+}
+
+static void
+inst_add(struct catalog *c, struct svc *s, struct inst *in)
 {
 	RB_INSERT(inst_names, &s->names, in);
 	RB_INSERT(inst_hashes, &s->hashes, in);
 	s->n++;
+	inst_count(c, s, in);
 }
 
 static void
 inst_remove(struct catalog *c, struct svc *s, struct inst *in)
 {
 	hold_clear(c, &in->hold);
+	inst_uncount(c, s, in);
 	RB_REMOVE(inst_names, &s->names, in);
 	RB_REMOVE(inst_hashes, &s->hashes, in);
 	s->n--;
@@ -206,7 +238,7 @@ take_fresh(struct stage *st, struct inst *in)
 		in->published = old->published;
 		inst_remove(st->c, st->s, old);
 	}
-	inst_add(st->s, in);
+	inst_add(st->c, st->s, in);
 	publish_instance(st->c, st->s, in);
 }
 
@@ -259,7 +291,7 @@ wait_of(struct catalog *c, const struct losses *l, uint64_t now)
 		wait = TRUST_CONFIRM_MS;
 	else
 		wait = trust_lost(c->conf.trust, TRUST_INSTANCES, l->newly,
-		    count_instances(c), now);
+		    c->instances, now);
 	if (!trust_settled(c->conf.trust, now))
 		wait = TRUST_SETTLE_MS;
 	return wait;
@@ -341,6 +373,7 @@ svc_read(struct catalog *c, struct svc *s, const struct catalog_answer *a,
 	if (!a->partial && !st.empty)
 		lose_missing(c, s, now);
 	publish_service(c, s);
+	publish_left_out(c, s);
 	s->whole = !has_missing(s);
 	s->body = body;
 	s->read = true;

@@ -32,7 +32,7 @@ instance_key(const struct svc *s, const struct inst *in, unsigned nth,
 	return len;
 }
 
-static void
+static bool
 put_address(struct catalog *c, const struct svc *s, const struct inst *in,
     unsigned nth, const char *address)
 {
@@ -52,7 +52,7 @@ put_address(struct catalog *c, const struct svc *s, const struct inst *in,
 
 	if (key_len == 0 || len == 0)
 		fatalx("service %s: an instance that does not fit", s->name);
-	c->conf.ops->put(key, key_len, val, len, c->conf.arg);
+	return c->conf.ops->put(key, key_len, val, len, c->conf.arg);
 }
 
 static void
@@ -68,9 +68,30 @@ del_addresses(struct catalog *c, const struct svc *s, struct inst *in,
 	}
 }
 
+static bool
+has_room(const struct catalog *c, const struct svc *s, unsigned n)
+{
+	return s->items + n < CATALOG_SERVICE_ITEMS &&
+	    c->items + n < CATALOG_ITEMS;
+}
+
+/* The nth and last one so far; those that are there have their place. */
+static void
+add_address(struct catalog *c, const struct svc *s, struct inst *in,
+    unsigned *n, const char *address)
+{
+	if (in->left_out)
+		return;
+	if ((*n < in->published || has_room(c, s, *n)) &&
+	    put_address(c, s, in, *n, address))
+		++*n;
+	else
+		in->left_out = true;
+}
+
 /* Those of "[::1],10.0.0.1" that can be endpoints. */
 static unsigned
-put_addresses(struct catalog *c, const struct svc *s, const struct inst *in,
+put_addresses(struct catalog *c, const struct svc *s, struct inst *in,
     const char *list)
 {
 	char *copy = xstrdup(list), *rest = copy, *word;
@@ -81,33 +102,83 @@ put_addresses(struct catalog *c, const struct svc *s, const struct inst *in,
 		word += *word == '[';
 		word[strcspn(word, "]")] = '\0';
 		if (backend_address(word, address) == NULL)
-			put_address(c, s, in, n++, address);
+			add_address(c, s, in, &n, address);
 	}
 	free(copy);
 	return n;
 }
 
-void
-publish_instance(struct catalog *c, const struct svc *s, struct inst *in)
+static unsigned
+put_instance(struct catalog *c, const struct svc *s, struct inst *in)
 {
-	const char *list = NULL;
+	const char *list;
 	unsigned n = 0;
 
-	if (in->d->kind == DERIVED_TAKEN) {
-		put_address(c, s, in, 0, in->d->address);
-		n = 1;
-	} else if (in->d->kind == DERIVED_HOST) {
-		list = c->conf.ops->lookup(in->d->address, c->conf.arg);
-		n = list != NULL ? put_addresses(c, s, in, list) : 0;
-	}
-	del_addresses(c, s, in, n);
-	in->published = n;
+	in->left_out = false;
+	if (in->d->kind == DERIVED_TAKEN)
+		add_address(c, s, in, &n, in->d->address);
+	if (in->d->kind != DERIVED_HOST)
+		return n;
+	list = c->conf.ops->lookup(in->d->address, c->conf.arg);
+	return list != NULL ? put_addresses(c, s, in, list) : 0;
 }
 
 void
-unpublish_instance(struct catalog *c, const struct svc *s, struct inst *in)
+publish_instance(struct catalog *c, struct svc *s, struct inst *in)
 {
+	unsigned n;
+
+	inst_uncount(c, s, in);
+	n = put_instance(c, s, in);
+	c->room = c->room || n < in->published;
+	del_addresses(c, s, in, n);
+	in->published = n;
+	inst_count(c, s, in);
+}
+
+void
+unpublish_instance(struct catalog *c, struct svc *s, struct inst *in)
+{
+	inst_uncount(c, s, in);
+	c->room = c->room || in->published > 0;
 	del_addresses(c, s, in, 0);
+	in->left_out = false;
+	inst_count(c, s, in);
+}
+
+static void
+say_left_out(struct catalog *c, struct svc *s)
+{
+	char line[LIMIT_TEXT];
+
+	if (s->said_left_out == (s->left_out > 0))
+		return;
+	s->said_left_out = s->left_out > 0;
+	if (s->said_left_out)
+		snprintf(line, sizeof(line),
+		    "service %.100s: more than %d instances, or %d of all "
+		    "services: %zu are left out",
+		    s->name, CATALOG_SERVICE_ITEMS, CATALOG_ITEMS, s->left_out);
+	else
+		snprintf(line, sizeof(line),
+		    "service %.100s: no instance is left out any more",
+		    s->name);
+	c->conf.ops->notice(line, c->conf.arg);
+}
+
+void
+publish_left_out(struct catalog *c, struct svc *s)
+{
+	struct inst *in = inst_first(s);
+
+	for (; in != NULL && s->left_out > 0; in = inst_next(in)) {
+		if (in->left_out)
+			publish_instance(c, s, in);
+		/* Nor is there room for the next one. */
+		if (in->left_out)
+			break;
+	}
+	say_left_out(c, s);
 }
 
 /* ---- the service ---- */
@@ -153,21 +224,33 @@ outline(struct svc *s, struct backend_service *item)
 	return counts;
 }
 
+static bool
+put_service(struct catalog *c, struct svc *s, const char *key, size_t key_len,
+    const struct backend_service *item)
+{
+	uint8_t val[ITEM_CAP];
+	size_t len = backend_service_encode(item, val, sizeof(val));
+
+	if (len == 0)
+		fatalx("service %s: an item that does not fit", s->name);
+	return c->conf.ops->put(key, key_len, val, len, c->conf.arg);
+}
+
 void
 publish_service(struct catalog *c, struct svc *s)
 {
 	struct backend_service item = { .service = s->name };
 	char key[LIMIT_SET_KEY];
-	uint8_t val[ITEM_CAP];
-	size_t key_len = backend_service_key(s->name, key), len;
+	size_t key_len = backend_service_key(s->name, key);
+	bool wanted = outline(s, &item);
 
-	s->published = outline(s, &item);
-	if (!s->published) {
+	c->counts.services -= s->published;
+	c->counts.left_out -= s->no_room;
+	c->room = c->room || (s->published && !wanted);
+	s->published = wanted && put_service(c, s, key, key_len, &item);
+	s->no_room = wanted && !s->published;
+	if (!wanted)
 		c->conf.ops->del(key, key_len, c->conf.arg);
-		return;
-	}
-	len = backend_service_encode(&item, val, sizeof(val));
-	if (len == 0)
-		fatalx("service %s: an item that does not fit", s->name);
-	c->conf.ops->put(key, key_len, val, len, c->conf.arg);
+	c->counts.services += s->published;
+	c->counts.left_out += s->no_room;
 }

@@ -154,14 +154,13 @@ take_list(struct reader *r, struct list *l, enum answer_worth worth)
 
 /* ---- items ---- */
 
-static void
+static bool
 on_put(const void *key, size_t key_len, const void *val, size_t val_len,
     void *arg)
 {
 	struct reader *r = arg;
 
-	if (!publisher_put(r->publisher, key, key_len, val, val_len))
-		say_full(r);
+	return publisher_put(r->publisher, key, key_len, val, val_len);
 }
 
 static void

@@ -58,7 +58,6 @@ struct reader {
 	bool started;
 	bool complete; /* once; from then on it is published */
 	unsigned hidden; /* catalogs, in a row, that may hide something */
-	bool full; /* an item did not fit */
 	uint64_t passes; /* that were looked at, as follow.h counts them */
 
 	/* What keeps it from seeing all; "": nothing. */
@@ -104,7 +103,6 @@ void say_unreadable(struct reader *r, const char *service, const char *text,
 /* Something may be hidden from us, "": nothing is. */
 void say_partial(struct reader *r, const char *text);
 void say_reset(struct reader *r, enum query_list which);
-void say_full(struct reader *r);
 /* Health, figures, and conditions that began or ended. */
 void tell(struct reader *r);
 

@@ -121,13 +121,16 @@ say_reset(struct reader *r, enum query_list which)
 	    r->consul.name, list_name(which), TRUST_SETTLE_MS / 1000);
 }
 
-void
-say_full(struct reader *r)
+static void
+say_full(struct reader *r, size_t left_out)
 {
-	r->full = true;
-	log_once_warn(&r->said_full,
-	    "more than %d services and instances: the others are left out",
-	    LIMIT_SET_ENTRIES);
+	if (left_out > 0)
+		log_once_warn(&r->said_full,
+		    "more services and instances than there is room for: the "
+		    "others are left out");
+	else
+		log_once_clear(&r->said_full,
+		    "all services and instances have room again");
 }
 
 static void
@@ -171,8 +174,10 @@ health_of(const struct reader *r, const struct catalog_counts *n,
 	else if (r->partial[0] != '\0')
 		snprintf(text, LIMIT_TEXT,
 		    "%.300s; what is not seen is not taken away", r->partial);
-	else if (r->full)
-		snprintf(text, LIMIT_TEXT, "too many services and instances");
+	else if (n->left_out > 0)
+		snprintf(text, LIMIT_TEXT,
+		    "too many services and instances: %zu are left out",
+		    n->left_out);
 	else if (c.lists_useless > 0)
 		snprintf(text, LIMIT_TEXT,
 		    "%u lists of Consul cannot be read: changes are seen late",
@@ -198,6 +203,8 @@ tell(struct reader *r)
 	metric_set(r->metrics, M_READER_WAITING, n.waiting);
 	metric_set(r->metrics, M_READER_LEFT_OUT_BAD, n.bad);
 	metric_set(r->metrics, M_READER_LEFT_OUT_LOOP, n.loops);
+	metric_set(r->metrics, M_READER_LEFT_OUT_FULL, n.left_out);
 	say_waiting(r, n.waiting);
+	say_full(r, n.left_out);
 	worker_health(r->w, h, r->complete, "%s", text);
 }
