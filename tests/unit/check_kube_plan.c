@@ -529,6 +529,7 @@ START_TEST(too_many_wait_for_a_second_read)
 }
 END_TEST
 
+/* One that is back stays; one that only the second lacks makes no majority. */
 START_TEST(a_second_read_that_says_otherwise)
 {
 	old_cluster(10);
@@ -536,10 +537,144 @@ START_TEST(a_second_read_that_says_otherwise)
 	ready();
 	nothing();
 	want("old-9", 1);
+	plan_drop(p, "old-0", now);
+	confirm();
+	ck_assert(!counts().held);
+	ck_assert_uint_eq(run(), 14);
+	must_be_at_rest();
+}
+END_TEST
+
+/* None may go by one read. */
+static void
+be_strict(void)
+{
+	struct plan_conf strict = conf;
+
+	strict.max_delete = 0;
+	plan_free(p);
+	p = plan_new(&strict);
+}
+
+/* Whoever lets something go between any two reads keeps nothing else. */
+START_TEST(each_waits_for_its_own_second_read)
+{
+	be_strict();
+	ready();
+	want_routed("web", 1);
+	want("api", 1);
+	want("db", 1);
+	run();
+	plan_synced(p, true, now);
+	plan_drop(p, "web", now);
+	confirm();
+	nothing();
+	plan_drop(p, "api", now);
+	confirm();
+	ck_assert(counts().held);
+	ck_assert_uint_eq(run(), 3);
+	ck_assert_ptr_null(cluster_text(KUBE_SERVICE, "web"));
+	ck_assert_ptr_nonnull(cluster_text(KUBE_SLICE, "api-consul"));
+	confirm();
+	ck_assert(!counts().held);
+	ck_assert_uint_eq(run(), 2);
+	must_be_at_rest();
+}
+END_TEST
+
+/* Neither of a slice's may go before the other, and one that was back counts
+ * anew. */
+START_TEST(endpoints_wait_for_their_own_second_read)
+{
+	be_strict();
+	ready();
+	want("web", 4);
+	run();
+	plan_synced(p, true, now);
+	want("web", 3);
+	confirm();
+	want("web", 2);
+	confirm();
+	nothing();
+	want("web", 3);
+	plan_fresh(p, now, true, now);
+	ck_assert_uint_eq(run(), 1);
+	confirm();
+	ck_assert(!counts().held);
+	must_be_at_rest();
+	plan_synced(p, true, now);
+	want("web", 2);
+	confirm();
+	want("web", 3);
+	want("db", 0);
+	run();
+	plan_drop(p, "db", now);
+	confirm();
+	ck_assert(counts().held);
+	want("web", 2);
+	confirm();
+	ck_assert_uint_eq(run(), 1);
+	ck_assert(counts().held);
+	confirm();
+	ck_assert_uint_eq(run(), 1);
+	must_be_at_rest();
+}
+END_TEST
+
+/* What was lost is gone; this one was not looked at yet. */
+START_TEST(another_one_of_that_name_waits)
+{
+	be_strict();
+	ready();
+	want("web", 0);
+	run();
+	plan_synced(p, true, now);
+	plan_drop(p, "web", now);
+	confirm();
+	cluster_delete(NULL, KUBE_SERVICE, "web", now);
+	cluster_put(KUBE_SERVICE, k8s_answers[KUBE_SERVICE], false);
+	cluster_show(p, KUBE_SERVICE, "web", now);
 	confirm();
 	nothing();
 	confirm();
-	ck_assert_uint_eq(run(), 12);
+	ck_assert_uint_eq(run(), 1);
+	must_be_at_rest();
+}
+END_TEST
+
+/* A second read that is not sure is none. */
+START_TEST(not_confirmed_while_held)
+{
+	be_strict();
+	ready();
+	want("web", 0);
+	run();
+	plan_synced(p, true, now);
+	plan_drop(p, "web", now);
+	confirm();
+	now++;
+	plan_fresh(p, now, false, now);
+	nothing();
+	confirm();
+	ck_assert_uint_eq(run(), 1);
+}
+END_TEST
+
+/* What the producer before it said is of no account. */
+START_TEST(a_new_epoch_while_held)
+{
+	be_strict();
+	ready();
+	want("web", 0);
+	run();
+	plan_synced(p, true, now);
+	plan_drop(p, "web", now);
+	confirm();
+	plan_synced(p, true, now);
+	confirm();
+	nothing();
+	confirm();
+	ck_assert_uint_eq(run(), 1);
 }
 END_TEST
 
@@ -1858,6 +1993,11 @@ main(void)
 	tcase_add_test(t, endpoints_do_not_go_before_either);
 	tcase_add_test(t, too_many_wait_for_a_second_read);
 	tcase_add_test(t, a_second_read_that_says_otherwise);
+	tcase_add_test(t, each_waits_for_its_own_second_read);
+	tcase_add_test(t, endpoints_wait_for_their_own_second_read);
+	tcase_add_test(t, another_one_of_that_name_waits);
+	tcase_add_test(t, not_confirmed_while_held);
+	tcase_add_test(t, a_new_epoch_while_held);
 	tcase_add_test(t, half_of_them_are_not_too_many);
 	tcase_add_test(t, too_many_endpoints);
 	tcase_add_test(t, a_new_leader_looks_again);

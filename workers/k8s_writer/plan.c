@@ -91,72 +91,67 @@ plan_knows_all(const struct plan *p)
 }
 
 bool
-plan_may_delete(const struct plan *p)
+plan_may_count(const struct plan *p)
 {
-	return p->complete && p->confirmed && !p->check_due &&
-	    plan_knows_all(p);
+	return p->complete && p->confirmed && plan_knows_all(p);
 }
 
+bool
+plan_may_delete(const struct plan *p)
+{
+	return plan_may_count(p) && !p->check_due;
+}
+
+/* Of Services, and of endpoints of slices. */
 struct losses {
-	size_t had[KUBE_KINDS]; /* Services; endpoints of slices */
-	size_t lost[KUBE_KINDS];
-	struct look which;
+	size_t had[KUBE_KINDS];
+	size_t news[KUBE_KINDS]; /* lost, and no earlier read lacked them */
 };
 
 static void
-count_losses(const struct plan_item *it, struct losses *l)
+note_losses(const struct plan *p, struct plan_item *it, struct losses *l)
 {
+	size_t news = item_note_losses(it, p->read_at);
+
 	if (it->state != ACTUAL_OURS || it->kind == KUBE_ROUTE)
 		return;
-	if (it->kind == KUBE_SLICE) {
-		l->had[KUBE_SLICE] += it->actual.n;
-		l->lost[KUBE_SLICE] += item_losses(it, &l->which);
-		return;
-	}
-	l->had[KUBE_SERVICE]++;
-	if (it->wanted)
-		return;
-	l->lost[KUBE_SERVICE]++;
-	look_add(&l->which, look_owner(it->actual.uid));
+	l->had[it->kind] += it->kind == KUBE_SLICE ? it->actual.n : 1;
+	l->news[it->kind] += news;
 }
 
 static bool
 too_many(const struct plan *p, const struct losses *l)
 {
 	for (size_t i = 0; i < KUBE_KINDS; i++) {
-		if (l->lost[i] * 1000 > p->conf.max_delete * l->had[i])
+		if (l->news[i] * 1000 > p->conf.max_delete * l->had[i])
 			return true;
 	}
 	return false;
 }
 
-/* True if they were seen before, by an earlier read. */
-static bool
-hold_losses(struct plan *p, const struct losses *l)
+static void
+forget_losses(struct plan *p)
 {
-	if (p->held && look_same(&p->losses, &l->which))
-		return p->read_at > p->losses_read_at;
-	p->held = true;
-	p->losses = l->which;
-	p->losses_read_at = p->read_at;
-	return false;
+	struct plan_item *it;
+
+	for (it = item_first(p); it != NULL; it = item_after(it))
+		item_forget_losses(it);
 }
 
+/* What two reads lack may go, whatever else is lost between them. */
 static void
 check_losses(struct plan *p, uint64_t now)
 {
 	struct losses l = { 0 };
 	struct plan_item *it;
 
-	if (!p->check_due || !p->complete || !p->confirmed ||
-	    !plan_knows_all(p))
+	if (!p->check_due || !plan_may_count(p))
 		return;
 	for (it = item_first(p); it != NULL; it = item_after(it))
-		count_losses(it, &l);
-	if (too_many(p, &l) && !hold_losses(p, &l))
-		return;
-	p->check_due = false;
-	p->held = false;
+		note_losses(p, it, &l);
+	p->check_due = p->held = too_many(p, &l);
+	if (!p->held)
+		forget_losses(p);
 	settle_all(p, now);
 }
 
@@ -187,6 +182,7 @@ plan_synced(struct plan *p, bool new_epoch, uint64_t now)
 	p->confirmed = false;
 	p->check_due = true;
 	p->held = false;
+	forget_losses(p);
 	settle_all(p, now);
 }
 

@@ -11,7 +11,8 @@
  * knows all objects of the kind. Nothing is deleted, and no endpoint leaves a
  * slice, before the current epoch's snapshot was confirmed; and, where that
  * would be more than max_delete of the Services or of the endpoints that the
- * cluster has, before a later read has said the same.
+ * cluster has, before a later read lacks it, too: each thing waits for its own
+ * second read.
  *
  * An object that has a wanted name but not our marks is left alone, and so
  * are the slices and routes of a Service whose name is taken. Each write says

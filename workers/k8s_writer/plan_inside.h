@@ -36,6 +36,12 @@ enum actual_state {
 	ACTUAL_FOREIGN
 };
 
+/* Something that the cluster has and Consul lacks. */
+struct loss {
+	struct address part; /* an endpoint's; zeros: the object */
+	uint64_t since; /* the first of the reads that lacked it */
+};
+
 /* As the plan's counts have it. */
 struct tally {
 	bool desired;
@@ -73,6 +79,8 @@ struct plan_item {
 	bool unsure; /* it is not as we know it: to be looked at */
 	uint64_t stamp; /* of its last write's start or end */
 	uint64_t seen; /* the list that last showed it, by its stamp */
+	struct loss *losses; /* ascending; while they are looked at */
+	size_t nlosses;
 
 	bool in_flight;
 	enum plan_op op; /* in flight */
@@ -130,8 +138,6 @@ struct plan {
 	bool confirmed; /* in this epoch */
 	bool check_due; /* the losses of this epoch are to be looked at */
 	bool held;
-	struct look losses; /* that are held */
-	uint64_t losses_read_at;
 	uint64_t read_at;
 	uint64_t not_before; /* Retry-After */
 	unsigned failing; /* requests that failed by no object's fault */
@@ -171,8 +177,12 @@ bool item_needs_repair(const struct plan_item *it);
 uint64_t item_backoff_ms(const struct plan_item *it, enum plan_result r);
 /* Wanted, and not in a group whose Service's name is somebody else's. */
 bool item_is_wanted(const struct plan_item *it);
-/* Its endpoints that are not wanted any more, and their looks added up. */
-size_t item_losses(const struct plan_item *it, struct look *sum);
+/*
+ * What of it is not wanted any more, by the read at read_at: an endpoint of a
+ * slice, or the object. How much of that no earlier read lacked.
+ */
+size_t item_note_losses(struct plan_item *it, uint64_t read_at);
+void item_forget_losses(struct plan_item *it);
 
 /*
  * After anything about an item changed: its place, the counts, its report.
@@ -206,6 +216,9 @@ void group_settle(struct plan *p, struct plan_group *g, uint64_t now);
 
 /* All objects of the kinds that the cluster has are known. */
 bool plan_knows_all(const struct plan *p);
+/* What Consul lacks can be told, and what may not be deleted yet. */
+bool plan_may_count(const struct plan *p);
+/* All that is not wanted may be deleted. */
 bool plan_may_delete(const struct plan *p);
 
 #endif

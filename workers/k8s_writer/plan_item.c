@@ -269,16 +269,27 @@ item_free(struct plan *p, struct plan_item *it)
 	RB_REMOVE(id_tree, &p->items, it);
 	leave_group(it);
 	kube_object_clear(&it->actual);
+	item_forget_losses(it);
 	free(it->name);
 	free(it->want_at);
 	free(it->error);
 	free(it);
 }
 
+/* It is as it was, or another one of that name. */
+static bool
+is_same_object(const struct kube_object *a, const struct kube_object *b)
+{
+	return a->uid != NULL && b->uid != NULL &&
+	    strcmp(a->uid, b->uid) == 0 && a->port == b->port;
+}
+
 void
 item_actual(struct plan_item *it, enum actual_state state,
     struct kube_object *o)
 {
+	if (o == NULL || !is_same_object(&it->actual, o))
+		item_forget_losses(it);
 	kube_object_clear(&it->actual);
 	it->state = state;
 	it->unsure = false;
@@ -355,32 +366,114 @@ item_is_current(const struct plan_item *it)
 	return look_same(&look, &it->actual.look);
 }
 
-size_t
-item_losses(const struct plan_item *it, struct look *sum)
+/* ---- what is lost ---- */
+
+/* Endpoints of a slice; of another object that is ours, the object. */
+static size_t
+count_parts(const struct plan_item *it)
+{
+	if (it->state != ACTUAL_OURS)
+		return 0;
+	return it->kind == KUBE_SLICE ? it->actual.n : 1;
+}
+
+static struct address
+part_of(const struct plan_item *it, size_t i)
+{
+	static const struct address whole;
+
+	return it->kind == KUBE_SLICE ? it->actual.at[i] : whole;
+}
+
+/* An endpoint may as well move to another slice of its Service. */
+static bool
+is_lost(const struct plan_item *it, size_t i)
 {
 	const struct wanted *w = it->group->want;
-	size_t n = 0;
 
-	for (size_t i = 0; i < it->actual.n; i++) {
-		const struct address *at = &it->actual.at[i];
+	if (it->kind != KUBE_SLICE)
+		return !it->wanted;
+	return w == NULL ||
+	    endpoints_find(w->endpoints, w->n, &it->actual.at[i],
+		it->actual.port) == NULL;
+}
 
-		if (w != NULL &&
-		    endpoints_find(w->endpoints, w->n, at, it->actual.port))
+static int
+by_part(const void *address, const void *loss)
+{
+	const struct loss *l = loss;
+
+	return address_compare(address, &l->part);
+}
+
+static const struct loss *
+find_loss(const struct plan_item *it, const struct address *part)
+{
+	if (it->nlosses == 0)
+		return NULL;
+	return bsearch(part, it->losses, it->nlosses, sizeof(*it->losses),
+	    by_part);
+}
+
+void
+item_forget_losses(struct plan_item *it)
+{
+	free(it->losses);
+	it->losses = NULL;
+	it->nlosses = 0;
+}
+
+size_t
+item_note_losses(struct plan_item *it, uint64_t read_at)
+{
+	size_t parts = count_parts(it), n = 0, news = 0;
+	struct loss *v = xcalloc(parts + 1, sizeof(*v));
+
+	for (size_t i = 0; i < parts; i++) {
+		struct address part = part_of(it, i);
+		const struct loss *old = find_loss(it, &part);
+
+		if (!is_lost(it, i))
 			continue;
-		look_add(sum,
-		    look_endpoint(at, it->actual.port, it->name, "", 0));
-		n++;
+		v[n].part = part;
+		v[n].since = old == NULL ? read_at : old->since;
+		news += v[n++].since == read_at;
 	}
-	return n;
+	free(it->losses);
+	it->losses = v;
+	it->nlosses = n;
+	return news;
+}
+
+/* One that was lost by an earlier read, too, may go, however many are held. */
+static bool
+may_lose_part(const struct plan *p, const struct plan_item *it, size_t i)
+{
+	struct address part = part_of(it, i);
+	const struct loss *l = find_loss(it, &part);
+
+	return l != NULL && l->since < p->read_at && plan_may_count(p);
 }
 
 static bool
-would_lose(const struct plan_item *it)
+may_lose(const struct plan *p, const struct plan_item *it)
 {
-	struct look sum = { 0, 0 };
+	size_t parts = plan_may_delete(p) ? 0 : count_parts(it);
 
-	return item_losses(it, &sum) > 0;
+	for (size_t i = 0; i < parts; i++) {
+		if (is_lost(it, i) && !may_lose_part(p, it, i))
+			return false;
+	}
+	return true;
 }
+
+static bool
+may_delete(const struct plan *p, const struct plan_item *it)
+{
+	return plan_may_delete(p) || (it->nlosses > 0 && may_lose(p, it));
+}
+
+/* ---- what is to be written ---- */
 
 /* An apply takes away only what an apply of ours put there. */
 bool
@@ -407,7 +500,7 @@ needs_apply(const struct plan *p, const struct plan_item *it, enum plan_op *op)
 		return true;
 	if (item_is_current(it))
 		return false;
-	if (!plan_may_delete(p) && would_lose(it))
+	if (!may_lose(p, it))
 		return false;
 	if (item_needs_repair(it))
 		*op = PLAN_REPAIR;
@@ -434,7 +527,7 @@ needs_delete(const struct plan *p, const struct plan_item *it, enum plan_op *op)
 	const struct plan_group *g = it->group;
 
 	*op = PLAN_DELETE;
-	if (it->state != ACTUAL_OURS || !plan_may_delete(p))
+	if (it->state != ACTUAL_OURS || !may_delete(p, it))
 		return false;
 	if (it->kind == KUBE_SERVICE)
 		return !has_company(it);
