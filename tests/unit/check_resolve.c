@@ -291,7 +291,7 @@ START_TEST(a_slow_server_holds_nobody_up)
 	now += 30000;
 	started = clock_ms();
 	ck_assert_int_eq(look_up(), RESOLVE_READY);
-	ck_assert_uint_lt(clock_ms() - started, 2000);
+	ck_assert_uint_lt(clock_ms() - started, 4000);
 	dns_peer_set(peer, moved);
 	await_settled(3);
 	ck_assert_str_eq(resolve_list(res), "10.0.0.2");

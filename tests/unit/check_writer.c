@@ -11,10 +11,12 @@
 
 /* Real time passes here: TTLs and waits are short. */
 #define TTL         400
-#define STALE_AFTER 600
+#define STALE_AFTER 2000
 #define DEADLINE    10000
 #define CONCURRENT  4
 #define MANY        100
+/* Of a check whose refresh must not be late, on a machine that is busy. */
+#define LONG_TTL 3000
 
 static struct event_base *base;
 static struct event *tick; /* so that AWAIT sees its deadline */
@@ -282,15 +284,16 @@ START_TEST(keeps_checks_alive)
 {
 	uint64_t start = clock_ms();
 
-	want_ttl(0, SERVICE_PASSING, "a", TTL);
+	want_ttl(0, SERVICE_PASSING, "a", LONG_TTL);
 	writer_synced(w, true);
 	fresh(true);
 	AWAIT(fake_agent.updates >= 1);
-	ck_assert_uint_lt(clock_ms() - start, TTL);
+	ck_assert_uint_lt(clock_ms() - start, LONG_TTL);
 	start = clock_ms();
 	AWAIT(fake_agent.updates >= 2);
-	ck_assert_uint_ge(clock_ms() - start, TTL / 2 - 10);
-	ck_assert_uint_lt(clock_ms() - start, TTL);
+	/* Half of it, if we did not hear of the first one late. */
+	ck_assert_uint_ge(clock_ms() - start, LONG_TTL / 2 - LONG_TTL / 10);
+	ck_assert_uint_lt(clock_ms() - start, LONG_TTL);
 	ck_assert_uint_eq(figure(M_CONSUL_CHECK_REFRESH), 2);
 	ck_assert_uint_eq(figure(M_CONSUL_CHECK_UPDATE), 0);
 }
@@ -321,12 +324,13 @@ END_TEST
 
 START_TEST(waits_for_an_agent)
 {
+	uint64_t start = clock_ms();
+
 	fake_agent.error = "connection refused";
 	snapshot(MANY);
-	pass_ms(600);
-	/* At once, after 250 ms and after 500 ms, less jitter. */
-	ck_assert_uint_le(figure(M_ERR_CONSUL_CONNECT), 3);
-	ck_assert_uint_ge(figure(M_ERR_CONSUL_CONNECT), 2);
+	AWAIT(figure(M_ERR_CONSUL_CONNECT) >= 3);
+	/* At once, after 250 ms and after 500 ms, less up to a quarter. */
+	ck_assert_uint_ge(clock_ms() - start, 3 * 750 / 4 - 20);
 	ck_assert_uint_eq(figure(M_CONSUL_REGISTER), 0);
 	ck_assert_int_eq(seen.health, HEALTH_DEGRADED);
 	ck_assert_ptr_nonnull(strstr(seen.text, "connection refused"));
@@ -361,12 +365,15 @@ END_TEST
 
 START_TEST(fills_a_wiped_agent)
 {
+	unsigned updates;
+
 	snapshot(MANY);
 	want_ttl(0, SERVICE_PASSING, "a", TTL);
 	AWAIT(IN_STEP);
+	updates = fake_agent.updates;
 	fake_agent_wipe();
 	AWAIT(fake_agent_count() == MANY);
-	ck_assert_uint_eq(fake_agent.updates, 1);
+	ck_assert_uint_eq(fake_agent.updates, updates + 1);
 }
 END_TEST
 
@@ -538,8 +545,8 @@ START_TEST(waits_once_for_many)
 	fake_agent.status = 0;
 	AWAIT(IN_STEP);
 	ck_assert_uint_eq(fake_agent.updates, CONCURRENT);
-	/* The next wait would be twice, the fourth eight times as long. */
-	ck_assert_uint_le(clock_ms() - start, 2 * AGENT_BACKOFF_MIN_MS);
+	/* The fourth wait would be eight times as long, less up to a quarter. */
+	ck_assert_uint_le(clock_ms() - start, 5 * AGENT_BACKOFF_MIN_MS);
 }
 END_TEST
 
@@ -659,7 +666,7 @@ START_TEST(stops_in_time)
 	writer_stop(w);
 	AWAIT(seen.stopped);
 	ck_assert_uint_ge(clock_ms() - start, 1990);
-	ck_assert_uint_le(clock_ms() - start, 3000);
+	ck_assert_uint_le(clock_ms() - start, 5000);
 	ck_assert_uint_eq(fake_agent.flying, 0);
 }
 END_TEST
