@@ -101,7 +101,9 @@ is_space(char c)
 static bool
 in_object(const struct json_scan *j)
 {
-	return (j->objects >> (j->depth - 1) & 1) != 0;
+	unsigned n = j->depth - 1U;
+
+	return (j->objects[n / 64] >> n % 64 & 1) != 0;
 }
 
 /* A value ended just before p. */
@@ -118,15 +120,17 @@ value_done(struct json_scan *j, const char *p)
 static const char *
 open_nested(struct json_scan *j, const char *p, bool object)
 {
-	uint64_t bit;
+	uint64_t *bits, bit;
 
 	if (j->depth == j->max_depth)
 		return bad(j, p, "nested too deeply");
-	bit = (uint64_t)1 << j->depth++;
+	bits = &j->objects[j->depth / 64];
+	bit = (uint64_t)1 << j->depth % 64;
 	if (object)
-		j->objects |= bit;
+		*bits |= bit;
 	else
-		j->objects &= ~bit;
+		*bits &= ~bit;
+	j->depth++;
 	j->state = object ? ST_FIRST_NAME : ST_FIRST_VALUE;
 	return p + 1;
 }
@@ -325,7 +329,7 @@ on_hex(struct json_scan *j, const char *p)
 	j->code = (uint16_t)(j->code << 4 | v);
 	if (--j->left > 0)
 		return p + 1;
-	if (j->code == 0 && j->in_name)
+	if (j->code == 0 && j->in_name && !j->any_names)
 		return bad(j, p, "a NUL in a member's name");
 	j->state = ST_STRING;
 	return p + 1;
@@ -393,13 +397,14 @@ static const char *(*const steps[ST_MAX])(struct json_scan *, const char *) = {
 void
 json_scan_init(struct json_scan *j, unsigned max_depth)
 {
-	*j = (struct json_scan){
-		.status = JSON_MORE,
-		.max_depth = max_depth < JSON_SCAN_DEPTH_MAX
-		    ? (uint8_t)max_depth
-		    : JSON_SCAN_DEPTH_MAX,
-		.state = ST_VALUE,
-	};
+	j->status = JSON_MORE;
+	j->why = NULL;
+	j->members = 0;
+	j->any_names = false;
+	j->max_depth = max_depth < JSON_SCAN_DEPTH_MAX ? (uint16_t)max_depth
+						       : JSON_SCAN_DEPTH_MAX;
+	j->depth = 0;
+	j->state = ST_VALUE;
 }
 
 size_t

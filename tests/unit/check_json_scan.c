@@ -143,6 +143,71 @@ START_TEST(nul_is_refused)
 }
 END_TEST
 
+START_TEST(names_as_the_caller_will)
+{
+	static const char text[] = "{\"a\\u0000\":1}";
+	struct json_scan j;
+
+	json_scan_init(&j, DEPTH);
+	j.any_names = true;
+	ck_assert_uint_eq(json_scan(&j, text, strlen(text)), strlen(text));
+	ck_assert_int_eq(j.status, JSON_DONE);
+	/* For this value only. */
+	json_scan_init(&j, DEPTH);
+	json_scan(&j, text, strlen(text));
+	ck_assert_int_eq(j.status, JSON_BAD);
+}
+END_TEST
+
+/* So deep that it has a value, and no two words of bits are the same. */
+static size_t
+write_deep(char *to, unsigned depth)
+{
+	char *p = to;
+
+	for (unsigned i = 0; i < depth; i++)
+		p = stpcpy(p, i % 3 == 0 ? "{\"a\":" : "[");
+	for (unsigned i = depth; i-- > 0;)
+		p = stpcpy(p, i % 3 == 0 ? "}" : "]");
+	return (size_t)(p - to);
+}
+
+START_TEST(depth_has_a_bound)
+{
+	static char text[8 * JSON_SCAN_DEPTH_MAX];
+	size_t len = write_deep(text, JSON_SCAN_DEPTH_MAX);
+	struct json_scan j;
+
+	json_scan_init(&j, UINT16_MAX);
+	ck_assert_uint_eq(json_scan(&j, text, len), len);
+	ck_assert_int_eq(j.status, JSON_DONE);
+	ck_assert_uint_eq(j.members, JSON_SCAN_DEPTH_MAX / 3 + 1);
+	len = write_deep(text, JSON_SCAN_DEPTH_MAX + 1);
+	json_scan_init(&j, UINT16_MAX);
+	json_scan(&j, text, len);
+	ck_assert_str_eq(j.why, "nested too deeply");
+}
+END_TEST
+
+/* No bracket closes one of another kind, however deep it is. */
+START_TEST(brackets_in_the_depth)
+{
+	static char text[8 * JSON_SCAN_DEPTH_MAX];
+	size_t len = write_deep(text, 1001);
+	struct json_scan j;
+
+	for (size_t at = len - 1000; at < len; at += 111) {
+		char was = text[at];
+
+		text[at] = was == ']' ? '}' : ']';
+		json_scan_init(&j, UINT16_MAX);
+		ck_assert_uint_eq(json_scan(&j, text, len), at);
+		ck_assert_str_eq(j.why, "a bracket that closes nothing");
+		text[at] = was;
+	}
+}
+END_TEST
+
 START_TEST(takes_no_more_than_the_value)
 {
 	struct json_scan j;
@@ -167,6 +232,9 @@ main(void)
 	tcase_add_loop_test(t, bad_is_bad, 0, COUNT(bad));
 	tcase_add_loop_test(t, unfinished_wants_more, 0, COUNT(unfinished));
 	tcase_add_test(t, nul_is_refused);
+	tcase_add_test(t, names_as_the_caller_will);
+	tcase_add_test(t, depth_has_a_bound);
+	tcase_add_test(t, brackets_in_the_depth);
 	tcase_add_test(t, takes_no_more_than_the_value);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_ENV);
