@@ -30,12 +30,17 @@
 
 /*
  * The kubelet's answer. A pod object is at most 1.5 MiB in etcd (the request
- * limit of the apiserver is 3 MiB); a node has at most a few hundred.
+ * limit of the apiserver is 3 MiB), and six times that in JSON, which writes
+ * "<" as "\u003c"; a node has at most a few hundred. Go writes no more than
+ * 10,000 levels; what is looked at has ten.
  */
 #define LIMIT_POD_LIST   (256ULL * 1024 * 1024)
-#define LIMIT_POD        (4 * 1024 * 1024)
+#define LIMIT_POD        (16 * 1024 * 1024)
+#define LIMIT_POD_DEPTH  10100
 #define LIMIT_PODS       10000
 #define LIMIT_JSON_DEPTH 64
+/* Items of one annotation that are looked at: 64 count, and some are wrong. */
+#define LIMIT_LIST_ITEMS 256
 
 /* Kubernetes: namespace is a DNS label, pod name a DNS subdomain. */
 #define LIMIT_K8S_NAMESPACE 63
@@ -47,6 +52,11 @@
  * 512 bytes (agent/structs). The rest is ours, so that an item fits a packet.
  */
 #define LIMIT_SERVICES_PER_POD 64
+/*
+ * Bytes of JSON that a pod's services take in the agent's answer, all in all,
+ * so that no pods' owners fill LIMIT_CONSUL_BODY: 500 pods have that much.
+ */
+#define LIMIT_POD_SERVICES (128 * 1024)
 /* Of a list: while it takes another's place, a set holds both, and the items of
  * their pods, for a moment. */
 #define LIMIT_SERVICES     (LIMIT_SET_ENTRIES / 2 - LIMIT_PODS)

@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "common/pod.h"
 #include "workers/json_scan.h"
+#include "workers/kubelet_reader/excerpt.h"
 #include "workers/kubelet_reader/pods.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -80,13 +82,35 @@ check_item(const struct pod *pod)
 static void
 check_pod(const struct pod *pod)
 {
+	size_t len = 0;
+
 	check_item(pod);
 	must(pod->ours || pod->nservices == 0);
 	must(!pod->ours ||
 	    (pod->interval_ms >= conf.min_interval_ms &&
 		pod->interval_ms <= conf.max_interval_ms));
-	for (size_t i = 0; i < pod->nservices; i++)
+	for (size_t i = 0; i < pod->nservices; i++) {
 		check_service(pod, &pod->services[i]);
+		len += pod->services[i].len;
+	}
+	must(len <= LIMIT_POD_SERVICES);
+}
+
+/* An excerpt is JSON, and of an excerpt it is all. */
+static void
+check_excerpt(const char *text, size_t len)
+{
+	char *once = xmalloc(len), *twice = xmalloc(len);
+	size_t n = excerpt(text, len, once);
+	struct json_scan j;
+
+	must(n <= len);
+	json_scan_init(&j, JSON_SCAN_DEPTH_MAX);
+	j.any_names = true;
+	must(json_scan(&j, once, n) == n && j.status == JSON_DONE);
+	must(excerpt(once, n, twice) == n && memcmp(once, twice, n) == 0);
+	free(once);
+	free(twice);
 }
 
 int
@@ -97,12 +121,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct json_scan j;
 	struct pod *pod;
 
-	json_scan_init(&j, LIMIT_JSON_DEPTH - 2);
+	json_scan_init(&j, LIMIT_POD_DEPTH);
+	j.any_names = true;
 	size = json_scan(&j, text, size);
 	if (size == 0 || text[0] != '{' || j.status != JSON_DONE)
 		return 0;
+	check_excerpt(text, size);
 	refusal_clear(&r);
-	pod = pod_parse(text, size, j.members, &conf, &r);
+	pod = pod_parse(text, size, &conf, &r);
 	must((pod == NULL) == refused(&r));
 	if (pod != NULL)
 		check_pod(pod);

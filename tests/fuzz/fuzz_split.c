@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/limits.h"
 #include "workers/kubelet_reader/split.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -98,7 +99,7 @@ must_agree(const struct read *a, const struct read *b)
 static void
 must_be_json(const char *s, size_t len, size_t pods)
 {
-	struct json_tokener *tok = json_tokener_new_ex(128);
+	struct json_tokener *tok = json_tokener_new_ex(2 * LIMIT_POD_DEPTH);
 	json_object *o, *items;
 
 	json_tokener_set_flags(tok,
@@ -107,7 +108,8 @@ must_be_json(const char *s, size_t len, size_t pods)
 	o = json_tokener_parse_ex(tok, s, (int)len);
 	must(json_tokener_get_error(tok) == json_tokener_success);
 	must(json_object_object_get_ex(o, "items", &items));
-	must(json_object_array_length(items) == pods);
+	must(items == NULL ? pods == 0
+			   : json_object_array_length(items) == pods);
 	json_object_put(o);
 	json_tokener_free(tok);
 }

@@ -40,7 +40,7 @@ on_pod(const struct split_pod *pod, void *arg)
 	struct shell *sh = arg;
 
 	sh->prefix = pod->prefix;
-	sh->known += pod->members == 0;
+	sh->known += pod->known;
 	return podlist_add(sh->list, pod);
 }
 
@@ -539,7 +539,7 @@ wrong_type(json_object *list)
 static void
 not_a_list(json_object *list)
 {
-	json_set(list, "items", NULL);
+	json_set(list, "items", json_object_new_object());
 }
 
 static const struct {

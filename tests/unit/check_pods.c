@@ -7,6 +7,7 @@
 #include "common/pod.h"
 #include "tests/unit/pod_text.h"
 #include "workers/json_scan.h"
+#include "workers/kubelet_reader/derivation.h"
 #include "workers/kubelet_reader/pods.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))
@@ -27,10 +28,11 @@ parse(const char *text, struct refusal *r)
 	size_t len = strlen(text);
 
 	json_scan_init(&j, JSON_SCAN_DEPTH_MAX);
+	j.any_names = true;
 	ck_assert_uint_eq(json_scan(&j, text, len), len);
 	ck_assert_msg(j.status == JSON_DONE, "%s", text);
 	refusal_clear(r);
-	return pod_parse(text, len, j.members, &conf, r);
+	return pod_parse(text, len, &conf, r);
 }
 
 static struct pod *
@@ -263,7 +265,14 @@ static const struct derived {
 	{ ANNOTATED("\"" A "service-names\":\"a/b,c\""), "c 8080 passing",
 	    "service-names \"a/b\": a slash in it; this service left out" },
 	{ ANNOTATED("\"" A "service-names\":\"a\\u0000b\""), "",
-	    "annotation service-names: holds a NUL" },
+	    "annotation service-names: holds a NUL; not used" },
+	/* IDs that are one in Consul's catalog. */
+	{ ANNOTATED("\"" A "service-names\":\"web,Web,db\""),
+	    "web 8080 passing; db 8080 passing",
+	    "service-names \"Web\": to Consul the same as \"web\"; this "
+	    "service" },
+	{ ANNOTATED("\"" A "service-names\":\"W-eb,w_eb,W-eb\""),
+	    "W-eb 8080 passing; w_eb 8080 passing", NULL },
 	{ ANNOTATED("\"" A "service-names\":\"a_b,gr\xc3\xb6\xc3\x9f"
 		    "e\""),
 	    "a_b 8080 passing; gr\xc3\xb6\xc3\x9f"
@@ -290,8 +299,7 @@ static const struct derived {
 	{ WITH("\"" A "service-port\":\"\""), "", "not a port" },
 	{ WITH("\"" A "service-port\":\"99999999999999999999\""), "",
 	    "not a port" },
-	{ WITH("\"" A "service-port\":\"80\\u0000\""), "web 8080 passing",
-	    "annotation service-port: holds a NUL" },
+	{ WITH("\"" A "service-port\":\"80,\""), "", "not a port" },
 	{ WITH("\"" A "service-port\":\"81\",\"" A
 	       "service-port-web\":\"http\""),
 	    "", "service-port-web \"http\": not a port" },
@@ -312,7 +320,12 @@ static const struct derived {
 	    "web 8080 passing", NULL },
 	{ WITH("\"" A "service-tags\":\"a,b\\nc,d\""), "web 8080 passing #a #d",
 	    "a control character in it; this tag left out" },
+	{ WITH("\"" A "service-tags\":\"a\",\"" A
+	       "service-tags-web\":\"b,c\\u0000\""),
+	    "web 8080 passing", "service-tags-web: holds a NUL; not used" },
 	/* service-meta */
+	{ WITH("\"" A "service-meta\":\"a:1,b:\\u0000\""), "web 8080 passing",
+	    "service-meta: holds a NUL; not used" },
 	{ WITH("\"" A "service-meta\":\"b:2, a : 1 ,c:\""),
 	    "web 8080 passing a=1 b=2 c=", NULL },
 	{ WITH("\"" A "service-meta\":\"url:http://x:80\""),
@@ -345,6 +358,16 @@ static const struct derived {
 	{ WITH("\"" A "service-health\":\"good\""), "web 8080 passing",
 	    "service-health \"good\": not passing, warning or critical; "
 	    "readiness decides" },
+	{ WITH("\"" A "service-health\":\"critical,x\""), "web 8080 passing",
+	    "service-health \"critical,x\": not passing, warning or" },
+	{ WITH("\"" A "service-health\":\"\""), "web 8080 passing",
+	    "service-health \"\": not passing" },
+	{ WITH("\"" A "service-health\":\"critical\\u0000\""),
+	    "web 8080 passing",
+	    "annotation service-health: holds a NUL; not used" },
+	{ WITH("\"" A "service-health\":\"critical\",\"" A
+	       "service-health-web\":\"\\u0000\""),
+	    "web 8080 passing", "service-health-web: holds a NUL; not used" },
 	{ { .annotations = "{" NAME ",\"" A "service-health\":\"x\"}",
 	      NOT_READY },
 	    "web 8080 critical", "readiness decides" },
@@ -378,6 +401,10 @@ static const struct derived {
 		  "{" NAME ",\"" A "container-exclude\":\"x , log\"}" },
 	    "web 9 passing",
 	    "container-exclude \"x\": the pod has no such container" },
+	{ { .annotations =
+		  "{" NAME ",\"" A "container-exclude\":\"web\\u0000\"}",
+	      NOT_READY },
+	    "web 8080 critical", "container-exclude: holds a NUL; not used" },
 	{ { .annotations = "{" NAME ",\"" A "container-exclude\":\"web\"}",
 	      NOT_READY },
 	    "web 8080 passing", NULL },
@@ -421,6 +448,8 @@ static const struct derived {
 	/* sync-interval, service-check-ttl: see times. */
 	{ WITH("\"" A "sync-interval\":\"soon\""), "web 8080 passing",
 	    "sync-interval \"soon\": not a duration such as 1m30s; 1s is" },
+	{ WITH("\"" A "service-check-ttl\":\"5s\\u0000\""), "web 8080 passing",
+	    "service-check-ttl: holds a NUL; not used" },
 	{ WITH("\"" A "service-check-ttl\":\"-5s\""), "web 8080 passing",
 	    "service-check-ttl \"-5s\": not a duration such as 1m30s; 10s is" },
 };
@@ -458,6 +487,7 @@ static const struct {
 	{ "100ms", "10s", 500, 10500 },
 	{ "1h", "10s", 5000, 15000 },
 	{ "x", "x", 1000, 11000 },
+	{ "2s\\u0000", "1m\\u0000", 1000, 11000 },
 };
 
 START_TEST(intervals_and_ttls)
@@ -605,6 +635,14 @@ static const struct {
 	    "sidecar=log 0 ours waits ready sidecar-ready" },
 	{ WITH("\"" A "sidecar\":\"x\""), "10.1.2.3 sidecar=x 1 ours ready" },
 	{ WITH("\"" A "sidecar\":\"X Y\""), "10.1.2.3 sidecar=? 1 ours ready" },
+	/* Not passing: somebody wanted one. */
+	{ WITH("\"" A "sidecar\":\"web\\u0000\""),
+	    "10.1.2.3 sidecar=? 1 ours ready" },
+	{ { .annotations = "{" NAME ",\"" A "sidecar\":\"log,web\"}",
+	      TWO,
+	      TWO_READY("true", "true") },
+	    "10.1.2.3 sidecar=? 1 ours ready" },
+	{ WITH("\"" A "sidecar\":\" \""), "10.1.2.3 1 ours ready" },
 	{ { .annotations = "{\"" A "sidecar\":\"web\"}" }, "10.1.2.3 0 ready" },
 	/* container-exclude */
 	{ { .annotations = "{" NAME ",\"" A "container-exclude\":\"log\"}",
@@ -763,6 +801,9 @@ START_TEST(addresses_have_a_bound)
 }
 END_TEST
 
+#define TEN(s) s s s s s s s s s s
+#define DEEP   TEN(TEN("[")) TEN(TEN("]"))
+
 /* What no apiserver lets in. */
 static const struct {
 	struct fragments pod;
@@ -770,8 +811,13 @@ static const struct {
 } refused_pods[] = {
 	{ { .metadata = "\"name\":\"x\"," }, "\"name\" stands" },
 	{ { .status = STATUS ",\"phase\":\"Failed\"" }, "\"phase\" stands" },
-	{ { .spec = "\"a\":[{\"b\":{\"x\":1,\"x\":2}}]," }, "\"x\" stands" },
-	{ { .spec = "\"a\":{\"\\u0062\":1,\"b\":2}," }, "twice" },
+	{ { .status = STATUS ",\"ph\\u0061se\":\"Failed\"" }, "twice" },
+	{ { .statuses = "[{\"name\":\"web\",\"ready\":true,\"ready\":false}]" },
+	    "\"ready\" stands" },
+	{ { .annotations = "{\"a\":\"\",\"a\":\"\"}" }, "\"a\" stands" },
+	{ { .annotations = "{\"a\\u0000\":\"\"}" },
+	    "a NUL in a member's name" },
+	{ { .status = "\"phase\":" DEEP }, "nested too deeply" },
 	{ { .annotations = "[\"a\"]" }, "\"annotations\" is not an object" },
 	{ { .annotations = "{\"x\":8080}" }, "annotation \"x\" is not text" },
 	{ { .annotations = "{\"x\":null}" }, "annotation \"x\" is not text" },
@@ -917,23 +963,57 @@ START_TEST(refusal_names_the_pod)
 }
 END_TEST
 
-/* Members are counted before: one fewer, and a name stood there twice. */
-START_TEST(members_are_compared)
-{
-	struct fragments f = { .spec = NULL };
-	char *text = pod_text(&f);
-	struct refusal r;
+/* What a pod's owner can write where nobody looks. */
+static const struct fragments others[] = {
+	{ .metadata = "\"managedFields\":[{\"fieldsV1\":" DEEP "}]," },
+	{ .metadata = "\"managedFields\":[{\"a\\u0000\":1,\"a\":2,\"a\":3}]," },
+	{ .spec =
+		"\"volumes\":[{\"csi\":{\"volumeAttributes\":"
+		"{\"\\u0000\":\"\",\"\\ufffd\":\"1\",\"\\ufffd\":\"2\"}}}]," },
+	{ .spec = "\"a\":[{\"b\":{\"x\":1,\"x\":2}}],\"a\":7," },
+	{ .containers = "[{\"name\":\"web\",\"env\":[{\"name\":1,\"name\":2}],"
+			"\"ports\":[{\"containerPort\":8080,\"x\":" DEEP
+			"},{\"containerPort\":0}]}]" },
+	{ .status = STATUS
+	    ",\"containerStatuse\":0,\"hostIPX\":\"\",\"x\":{\"phase\":1}" },
+};
 
-	refusal_clear(&r);
-	ck_assert_ptr_null(pod_parse(text, strlen(text), 7, &conf, &r));
-	ck_assert_str_eq(r.why, "a member stands in an object twice");
+START_TEST(what_nobody_reads)
+{
+	char *text = pod_text(&others[_i]), services[4096];
+	struct pod *pod = parse_good(text);
+
+	describe(pod, services, sizeof(services));
+	ck_assert_str_eq(services, "web 8080 passing");
+	ck_assert_uint_eq(pod->nnotices, 0);
+	pod_free(pod);
+	free(text);
+}
+END_TEST
+
+/* There as it is, a value with a NUL is not another annotation's. */
+START_TEST(a_port_with_a_nul)
+{
+	const struct fragments f = WITH("\"" A "service-port\":\"81\",\"" A
+					"service-port-web\":\"82\\u0000\"");
+	char *text = pod_text(&f);
+	struct pod *pod = parse_good(text);
+
+	ck_assert_uint_eq(pod->nservices, 0);
+	ck_assert_uint_eq(pod->nnotices, 2);
+	ck_assert_str_eq(pod->notices[0],
+	    "pod ns/p: annotation service-port-web: holds a NUL; not used");
+	ck_assert_str_eq(pod->notices[1],
+	    "pod ns/p: annotation service-port-web \"\": not a port "
+	    "(1-65535); service \"web\" left out");
+	pod_free(pod);
 	free(text);
 }
 END_TEST
 
 /* n items, each of the text with its number, between commas. */
 static char *
-list_of(const char *fmt, unsigned n)
+numbered(const char *fmt, unsigned n)
 {
 	char *s = xcalloc(n + 1, 1024), *to = s;
 
@@ -964,14 +1044,16 @@ static const struct {
 	size_t nnotices;
 } bounds[] = {
 	{ "service-tags", "t", 64, 64, 5, 0 },
-	{ "service-tags", "t", 66, 64, 5, 2 },
+	{ "service-tags", "t", 66, 64, 5, 1 },
 	{ "service-meta", "x:y", 1, 0, 6, 0 },
-	{ "service-tags-web", "t", 300, 64, 5, 128 },
+	{ "service-meta", "x.y:", 300, 0, 5, 128 },
+	{ "service-tags-web", "t", 300, 64, 5, 1 },
+	{ "container-exclude", "c", 300, 0, 5, 128 },
 };
 
 START_TEST(bounds_of_lists)
 {
-	char *value = list_of(bounds[_i].item, bounds[_i].n);
+	char *value = numbered(bounds[_i].item, bounds[_i].n);
 	char *text = text_with(bounds[_i].annotation, value);
 	struct pod *pod = parse_good(text);
 	struct service *s = service_of(pod, 0);
@@ -983,6 +1065,200 @@ START_TEST(bounds_of_lists)
 	pod_free(pod);
 	free(text);
 	free(value);
+}
+END_TEST
+
+/* So many items, numbered from 0 to 63 again and again, and then the last. */
+static const struct {
+	const char *annotation;
+	const char *head;
+	const char *tail;
+	unsigned n;
+	const char *last;
+	size_t ntags;
+	size_t nmeta;
+	const char *notice; /* NULL: none */
+} ends[] = {
+	{ "service-tags", "t", "", 63, "z", 64, 5, NULL },
+	{ "service-tags", "t", "", 64, "z", 64, 5,
+	    "\"z\": more than 64 tags; this and those behind it left out" },
+	{ "service-tags-web", "t", "", 255, "t0", 64, 5, NULL },
+	{ "service-tags-web", "t", "", 256, "t0", 64, 5,
+	    "\"t0\": more than 256 items; this and those behind it left out" },
+	{ "service-meta", "k", ":v", 58, "z:v", 0, 64, NULL },
+	{ "service-meta", "k", ":v", 59, "k0:w", 0, 64, NULL },
+	{ "service-meta", "k", ":v", 59, "z:v", 0, 64,
+	    "\"z:v\": more than 64 pairs, 5 of them katalogd's own; this and "
+	    "those behind it left out" },
+};
+
+START_TEST(ends_of_lists)
+{
+	char value[4096], *to = value, *text;
+	struct service *s;
+	struct pod *pod;
+
+	for (unsigned i = 0; i < ends[_i].n; i++)
+		to += sprintf(to, "%s%u%s,", ends[_i].head, i % 64,
+		    ends[_i].tail);
+	strcpy(to, ends[_i].last);
+	text = text_with(ends[_i].annotation, value);
+	pod = parse_good(text);
+	s = service_of(pod, 0);
+	ck_assert_uint_eq(s->ntags, ends[_i].ntags);
+	ck_assert_uint_eq(s->nmeta, ends[_i].nmeta);
+	ck_assert_uint_eq(pod->nnotices, ends[_i].notice != NULL);
+	if (ends[_i].notice != NULL)
+		ck_assert_msg(strstr(pod->notices[0], ends[_i].notice) != NULL,
+		    "%s", pod->notices[0]);
+	free(s);
+	pod_free(pod);
+	free(text);
+}
+END_TEST
+
+/*
+ * As many services as a pod may have, and an annotation as large as the
+ * apiserver takes, which each of them walks: what that takes is told by the
+ * bytes of the items that are looked at.
+ */
+static size_t
+most_held(const char *annotation, const char *value)
+{
+	char *names = numbered("s", LIMIT_SERVICES_PER_POD), key[100];
+	json_object *all = json_object_new_object();
+	struct pod *pod = xcalloc(1, sizeof(*pod));
+	struct derivation d = { .conf = &conf,
+		.pod = pod,
+		.address = "10.0.0.1",
+		.notes = "{}",
+		.ttl_ms = 1000,
+		.containers.first_port = 80,
+		.notices.pod = "ns/p",
+		.item.sidecar = "" };
+
+	d.an = (struct annotations){ all, &d.arena, &d.notices };
+	pod->namespace = xstrdup("ns");
+	pod->name = xstrdup("p");
+	pod->uid = xstrdup("u-1");
+	json_object_object_add(all, A "service-names",
+	    json_object_new_string(names));
+	snprintf(key, sizeof(key), A "%s", annotation);
+	json_object_object_add(all, key, json_object_new_string(value));
+	services_derive(&d);
+	ck_assert_uint_eq(pod->nservices, LIMIT_SERVICES_PER_POD);
+	pod->notices = d.notices.lines;
+	pod->nnotices = d.notices.n;
+	arena_free(&d.arena);
+	ck_assert_uint_eq(d.arena.held, 0);
+	pod_free(pod);
+	json_object_put(all);
+	free(names);
+	return d.arena.most_held;
+}
+
+#define ANNOTATION_MAX ((size_t)256 * 1024)
+
+static const struct {
+	const char *annotation;
+	const char *item; /* without end */
+	size_t most;
+} large[] = {
+	{ "service-tags", "t,", 4096 },
+	{ "service-tags", "\x01t,", 4096 },
+	{ "service-tags", "a", ANNOTATION_MAX + 4096 },
+	{ "service-meta", ":,", 4096 },
+	{ "service-meta", "k", ANNOTATION_MAX + 4096 },
+	{ "service-meta", "k:", 3 * ANNOTATION_MAX + 4096 },
+};
+
+START_TEST(large_annotations)
+{
+	char *value = xcalloc(ANNOTATION_MAX + 10, 1), *to = value;
+
+	while (to < value + ANNOTATION_MAX)
+		to = stpcpy(to, large[_i].item);
+	ck_assert_uint_le(most_held(large[_i].annotation, value),
+	    large[_i].most);
+	free(value);
+}
+END_TEST
+
+START_TEST(many_tags)
+{
+	char *value = numbered("t", 60000);
+
+	ck_assert_uint_le(most_held("service-tags", value), 4096);
+	free(value);
+}
+END_TEST
+
+/* A pod of as many services as it may have, each with the same tags. */
+static struct pod *
+pod_with_tags(const char *tags)
+{
+	char *names = numbered("s", LIMIT_SERVICES_PER_POD), *an, *text;
+	struct fragments f = { .annotations = NULL };
+	struct pod *pod;
+
+	an = xmalloc(strlen(names) + strlen(tags) + 200);
+	sprintf(an,
+	    "{\"" A "service-names\":\"%s\",\"" A "service-tags\":\"%s\"}",
+	    names, tags);
+	f.annotations = an;
+	text = pod_text(&f);
+	pod = parse_good(text);
+	free(text);
+	free(an);
+	free(names);
+	return pod;
+}
+
+static size_t
+bytes_of_services(const struct pod *pod)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < pod->nservices; i++)
+		len += pod->services[i].len;
+	return len;
+}
+
+/* How many services of the pod there are beside each other. */
+static const struct {
+	const char *tag; /* a number goes behind it */
+	bool all;
+	size_t most; /* bytes of them */
+} rooms[] = {
+	{ "tag-of-20-bytes--", true, LIMIT_POD_SERVICES },
+	{ "a-tag-of-a-hundred-bytes-and-more-of-which-there-are-too-many-for-a-"
+	  "pod-that-has-so-many-of-its-services",
+	    false, LIMIT_POD_SERVICES },
+	/* The same bytes are more in Consul's JSON. */
+	{ "<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<", false, LIMIT_POD_SERVICES / 4 },
+	{ "&>&>&>&>&>&>&>&>&>&>&>&>&>&>&>", false, LIMIT_POD_SERVICES / 4 },
+	{ "\\\"\\\\\\\"\\\\\\\"\\\\\\\"\\\\\\\"\\\\\\\"\\\\"
+	  "\\\"\\\\\\\"\\\\\\\"\\\\\\\"\\\\\\\"\\\\\\\"\\\\",
+	    false, LIMIT_POD_SERVICES * 2 / 3 },
+};
+
+START_TEST(bounds_of_all_services)
+{
+	char *tags = numbered(rooms[_i].tag, LIMIT_TAGS);
+	struct pod *pod = pod_with_tags(tags);
+
+	ck_assert_uint_gt(pod->nservices, 0);
+	ck_assert_int_eq(pod->nservices == LIMIT_SERVICES_PER_POD,
+	    rooms[_i].all);
+	ck_assert_uint_eq(pod->nservices + pod->nnotices,
+	    LIMIT_SERVICES_PER_POD);
+	ck_assert_uint_le(bytes_of_services(pod), rooms[_i].most);
+	if (!rooms[_i].all)
+		ck_assert_ptr_nonnull(strstr(pod->notices[0],
+		    "pod ns/p: its services take more than 128 kB; service "
+		    "\"s0"));
+	pod_free(pod);
+	free(tags);
 }
 END_TEST
 
@@ -1024,7 +1300,7 @@ END_TEST
 
 START_TEST(bounds_of_names)
 {
-	char *names = list_of("s", LIMIT_SERVICES_PER_POD + 5), *an, *text;
+	char *names = numbered("s", LIMIT_SERVICES_PER_POD + 5), *an, *text;
 	struct fragments f = { .annotations = NULL };
 	struct pod *pod;
 
@@ -1133,8 +1409,13 @@ cases(void)
 	tcase_add_loop_test(t, refused_by_content, 0, COUNT(refused_pods));
 	tcase_add_loop_test(t, identity, 0, COUNT(identities));
 	tcase_add_test(t, refusal_names_the_pod);
-	tcase_add_test(t, members_are_compared);
+	tcase_add_loop_test(t, what_nobody_reads, 0, COUNT(others));
+	tcase_add_test(t, a_port_with_a_nul);
 	tcase_add_loop_test(t, bounds_of_lists, 0, COUNT(bounds));
+	tcase_add_loop_test(t, ends_of_lists, 0, COUNT(ends));
+	tcase_add_loop_test(t, large_annotations, 0, COUNT(large));
+	tcase_add_test(t, many_tags);
+	tcase_add_loop_test(t, bounds_of_all_services, 0, COUNT(rooms));
 	tcase_add_loop_test(t, bounds_of_lengths, 0, COUNT(lengths));
 	tcase_add_test(t, bounds_of_names);
 	tcase_add_test(t, an_item_too_large);

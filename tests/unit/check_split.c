@@ -35,7 +35,7 @@ take(const struct split_pod *pod, void *arg)
 	ck_assert_uint_lt(t->npods, COUNT(t->pods));
 	ck_assert_int_eq(pod->bytes[0], '{');
 	ck_assert_int_eq(pod->bytes[pod->len - 1], '}');
-	t->skipped += pod->members == 0;
+	t->skipped += pod->known;
 	t->pods[t->npods++] = *pod;
 	if (t->npods != t->refuse_pod)
 		return true;
@@ -143,8 +143,6 @@ START_TEST(finds_the_pods_of_the_real_list)
 	ck_assert_uint_eq(t->npods, 6);
 	/* Whole in one piece: never copied. */
 	ck_assert_uint_eq(t->most_held, 0);
-	for (size_t i = 0; i < t->npods; i++)
-		ck_assert_uint_gt(t->pods[i].members, 50);
 	json_object_put(list);
 	taker_free(t);
 	text_free(&text);
@@ -304,6 +302,11 @@ static const struct {
 	    0 },
 	/* Files by hand may lack it. */
 	{ "{\"kind\":\"PodList\",\"items\":[{}]}", 1 },
+	/* A kubelet that has no pods. */
+	{ "{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"items\":null}", 0 },
+	{ "{\"items\": null ,\"kind\":\"PodList\"}", 0 },
+	/* What nobody reads may have names that no parser takes. */
+	{ HEAD "{\"a\":{\"\\u0000\":1,\"\\u0000\":2}}]}", 1 },
 };
 
 static const struct {
@@ -335,7 +338,10 @@ static const struct {
 	{ HEAD "],\"items\":[]}", "\"items\" stands in the list twice" },
 	{ "{\"x\":1,\"x\":2}", "\"x\" stands" },
 	{ "{\"k\\u0069nd\":\"PodList\",\"items\":[]}", "escape" },
-	{ "{\"kind\":\"PodList\",\"items\":null}", "not a list" },
+	{ "{\"kind\":\"PodList\",\"items\":nul}", "null" },
+	{ "{\"kind\":\"PodList\",\"items\":false}", "not a list" },
+	{ "{\"kind\":\"PodList\",\"items\":\"\"}", "not a list" },
+	{ "{\"kind\":\"PodList\",\"items\":null,\"items\":[]}", "twice" },
 	{ "{\"kind\":\"PodList\",\"items\":{}}", "not a list" },
 	{ HEAD "1]}", "not an object" },
 	{ HEAD "null]}", "not an object" },
@@ -402,6 +408,72 @@ START_TEST(bad_lists)
 		ck_assert(!split_end(t->split));
 	}
 	free(text);
+	taker_free(t);
+}
+END_TEST
+
+/* Go writes 10,000 levels at most, be they whose they may. */
+START_TEST(depth_of_pods)
+{
+	static const struct {
+		size_t depth;
+		bool good;
+	} depths[] = { { 1000, true }, { 10000, true }, { 20000, false } };
+	struct taker *t = taker_new(NULL);
+
+	for (size_t i = 0; i < COUNT(depths); i++) {
+		size_t depth = depths[i].depth;
+		char *text = xcalloc(2 * depth + 200, 1), *p = text;
+
+		p = stpcpy(p, HEAD "{\"a\":");
+		p = (char *)memset(p, '[', depth) + depth;
+		p = (char *)memset(p, ']', depth) + depth;
+		p = stpcpy(p, "}]}");
+		taker_again(t);
+		ck_assert_int_eq(feed_pieces(t,
+				     (struct text){ text, (size_t)(p - text) },
+				     4096),
+		    depths[i].good);
+		free(text);
+	}
+	ck_assert_str_eq(t->refusal.why, "nested too deeply");
+	taker_free(t);
+}
+END_TEST
+
+/* Whose fault it is, as far as that is known. */
+static const struct {
+	const char *text;
+	const char *where;
+} culprits[] = {
+	{ HEAD "{\"metadata\":{\"name\":\"web-1\",\"namespace\":\"shop\"},x",
+	    "pod shop/web-1, byte 93" },
+	{ HEAD "{ \"metadata\" : { \"namespace\" : \"shop\" , "
+	       "\"name\" : \"a.b-1\" }, \"x\":\"\xff",
+	    "pod shop/a.b-1, byte 110" },
+	/* Not that of the pod before, nor of one behind. */
+	{ HEAD "{\"metadata\":{\"name\":\"a\",\"namespace\":\"b\"}},{\"a\":x,"
+	       "\"name\":\"a\",\"namespace\":\"b\"}",
+	    "byte 92" },
+	{ HEAD "{\"metadata\":{\"name\":\"a\",\"namespace\":\"b\"}}x",
+	    "byte 86" },
+	{ HEAD "{\"name\":\"a b\",\"namespace\":\"b\",x", "byte 75" },
+	{ HEAD "{\"name\":\"\",\"namespace\":\"b\",x", "byte 72" },
+	{ HEAD "{\"name\":1,\"namespace\":\"b\",x", "byte 71" },
+};
+
+START_TEST(a_refusal_names_the_pod)
+{
+	struct taker *t = taker_new(NULL);
+	size_t len = strlen(culprits[_i].text);
+
+	for (size_t piece = 1; piece <= len; piece++) {
+		taker_again(t);
+		ck_assert(!feed_pieces(t,
+		    (struct text){ (char *)(uintptr_t)culprits[_i].text, len },
+		    piece));
+		ck_assert_str_eq(t->refusal.where, culprits[_i].where);
+	}
 	taker_free(t);
 }
 END_TEST
@@ -538,6 +610,8 @@ cases(void)
 	tcase_add_test(t, known_pods_that_changed);
 	tcase_add_loop_test(t, good_lists, 0, COUNT(good));
 	tcase_add_loop_test(t, bad_lists, 0, COUNT(bad));
+	tcase_add_test(t, depth_of_pods);
+	tcase_add_loop_test(t, a_refusal_names_the_pod, 0, COUNT(culprits));
 	tcase_add_test(t, raw_nul);
 	tcase_add_loop_test(t, floods_end, 0, COUNT(floods));
 	tcase_add_test(t, endless_space_ends);

@@ -18,7 +18,7 @@ add_line(struct notices *n, char *line)
 
 	while (i < n->n && strcmp(n->lines[i], line) != 0)
 		i++;
-	if (i < n->n || n->n == NOTICES_MAX) {
+	if (i < n->n) {
 		free(line);
 		return;
 	}
@@ -32,6 +32,8 @@ notice(struct notices *n, const char *fmt, ...)
 	char text[LIMIT_TEXT], line[2 * LIMIT_TEXT];
 	va_list ap;
 
+	if (n->n == NOTICES_MAX)
+		return;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
@@ -46,6 +48,8 @@ annotation_notice(struct notices *n, const struct annotation *an,
 	char text[LIMIT_TEXT];
 	va_list ap;
 
+	if (n->n == NOTICES_MAX)
+		return;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
@@ -90,9 +94,12 @@ annotation(const struct annotations *a, const char *name)
 
 	if (value == NULL)
 		return an;
-	if ((an.value = text_without_nul(value)) == NULL)
-		notice(a->notices,
-		    "annotation %.128s: holds a NUL; taken as not there", name);
+	if ((an.value = text_without_nul(value)) == NULL) {
+		an.value = "";
+		an.unusable = true;
+		notice(a->notices, "annotation %.128s: holds a NUL; not used",
+		    name);
+	}
 	return an;
 }
 
@@ -105,6 +112,7 @@ annotation_for(const struct annotations *a, const char *name,
 	return annotation(a, annotation_there(a, own) ? own : name);
 }
 
+/* Without white space around it. */
 static const char *
 trimmed(struct arena *a, const char *s, size_t len)
 {
@@ -117,7 +125,22 @@ trimmed(struct arena *a, const char *s, size_t len)
 }
 
 const char *
-list_next(struct arena *a, const char **rest)
+word(struct arena *a, const char *value)
+{
+	return trimmed(a, value, strlen(value));
+}
+
+struct list
+list_of(const struct annotation *an)
+{
+	return (struct list){
+		.an = an,
+		.rest = an->value != NULL ? an->value : "",
+	};
+}
+
+static const char *
+next_item(struct arena *a, const char **rest)
 {
 	const char *from;
 
@@ -133,9 +156,16 @@ list_next(struct arena *a, const char **rest)
 }
 
 const char *
-list_first(struct arena *a, const char *list)
+list_next(const struct annotations *a, struct list *l)
 {
-	return list != NULL ? list_next(a, &list) : NULL;
+	const char *item = next_item(a->arena, &l->rest);
+
+	if (item == NULL || l->n++ < LIMIT_LIST_ITEMS)
+		return item;
+	annotation_notice(a->notices, l->an, item,
+	    "more than %d items; this and those behind it left out",
+	    LIMIT_LIST_ITEMS);
+	return NULL;
 }
 
 bool

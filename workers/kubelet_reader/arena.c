@@ -9,6 +9,7 @@
 
 struct arena_block {
 	struct arena_block *next;
+	size_t size;
 	char text[];
 };
 
@@ -18,7 +19,11 @@ block(struct arena *a, size_t size)
 	struct arena_block *b = xmalloc(sizeof(*b) + size);
 
 	b->next = a->blocks;
+	b->size = size;
 	a->blocks = b;
+	a->held += size;
+	if (a->held > a->most_held)
+		a->most_held = a->held;
 	return b->text;
 }
 
@@ -52,13 +57,20 @@ arena_printf(struct arena *a, const char *fmt, ...)
 }
 
 void
-arena_free(struct arena *a)
+arena_release(struct arena *a, const struct arena_block *blocks)
 {
 	struct arena_block *b, *next;
 
-	for (b = a->blocks; b != NULL; b = next) {
+	for (b = a->blocks; b != blocks; b = next) {
 		next = b->next;
+		a->held -= b->size;
 		free(b);
 	}
-	a->blocks = NULL;
+	a->blocks = b;
+}
+
+void
+arena_free(struct arena *a)
+{
+	arena_release(a, NULL);
 }

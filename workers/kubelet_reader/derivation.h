@@ -34,12 +34,16 @@ struct derivation {
 	const char *lan_ipv6;
 	const char *notes;
 	uint64_t ttl_ms;
+	size_t services_len; /* of those so far, see LIMIT_POD_SERVICES */
 	bool running;
 	bool ending;
 	struct pod_item item; /* what is known of it so far */
 };
 
-/* Fills pod->services from what is known of the pod. Pure. */
+/*
+ * Fills pod->services from what is known of the pod. Pure. The arena has little
+ * more in it than before: what one service takes is freed for the next.
+ */
 void services_derive(struct derivation *d);
 
 /*

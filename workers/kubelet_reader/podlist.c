@@ -241,8 +241,7 @@ add_fresh(struct podlist *l, const struct split_pod *sp)
 {
 	struct pod *pod;
 
-	pod = pod_parse(sp->bytes, sp->len, sp->members, &l->conf->pods,
-	    l->refusal);
+	pod = pod_parse(sp->bytes, sp->len, &l->conf->pods, l->refusal);
 	if (pod == NULL)
 		return false;
 	l->stats.parsed++;

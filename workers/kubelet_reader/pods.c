@@ -9,7 +9,9 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "workers/fields.h"
+#include "workers/json_scan.h"
 #include "workers/kubelet_reader/derivation.h"
+#include "workers/kubelet_reader/excerpt.h"
 #include "workers/tree.h"
 
 /* Identity. */
@@ -190,7 +192,7 @@ read_duration(struct derivation *d, const char *name, uint64_t otherwise)
 	char text[DURATION_TEXT];
 	uint64_t ms;
 
-	if (an.value == NULL)
+	if (an.value == NULL || an.unusable)
 		return otherwise;
 	if (duration_parse(an.value, &ms))
 		return ms;
@@ -225,9 +227,10 @@ static void
 exclude_containers(struct derivation *d)
 {
 	struct annotation an = annotation(&d->an, "container-exclude");
-	const char *rest = an.value != NULL ? an.value : "", *name;
+	struct list list = list_of(&an);
+	const char *name;
 
-	while ((name = list_next(&d->arena, &rest)) != NULL) {
+	while ((name = list_next(&d->an, &list)) != NULL) {
 		struct container *c = containers_find(&d->containers, name);
 
 		if (c != NULL)
@@ -245,10 +248,10 @@ static void
 read_sidecar(struct derivation *d)
 {
 	struct annotation an = annotation(&d->an, "sidecar");
-	const char *name = list_first(&d->arena, an.value);
+	const char *name = an.value != NULL ? word(&d->arena, an.value) : "";
 	struct container *c;
 
-	if (name == NULL)
+	if (*name == '\0' && !an.unusable)
 		return;
 	if ((c = containers_find(&d->containers, name)) != NULL) {
 		c->excluded = true;
@@ -345,11 +348,35 @@ derive(json_object *tree, const struct pod_conf *conf, struct refusal *r)
 	return NULL;
 }
 
-struct pod *
-pod_parse(const char *bytes, size_t len, uint32_t members,
-    const struct pod_conf *conf, struct refusal *r)
+/* Strict in what is read: no NUL in a name, and no depth. */
+static json_object *
+parse_excerpt(const char *bytes, size_t len, struct refusal *r)
 {
-	json_object *tree = tree_parse(bytes, len, members, r);
+	struct json_scan j;
+
+	json_scan_init(&j, LIMIT_JSON_DEPTH - 2);
+	json_scan(&j, bytes, len);
+	if (j.status == JSON_DONE)
+		return tree_parse(bytes, len, j.members, r);
+	refuse(r, "%s", j.status == JSON_BAD ? j.why : "not JSON");
+	return NULL;
+}
+
+static json_object *
+parse(const char *bytes, size_t len, struct refusal *r)
+{
+	char *text = xmalloc(len);
+	json_object *tree = parse_excerpt(text, excerpt(bytes, len, text), r);
+
+	free(text);
+	return tree;
+}
+
+struct pod *
+pod_parse(const char *bytes, size_t len, const struct pod_conf *conf,
+    struct refusal *r)
+{
+	json_object *tree = parse(bytes, len, r);
 	struct pod *pod;
 
 	if (tree == NULL)

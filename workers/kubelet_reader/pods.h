@@ -4,7 +4,7 @@
  *
  * What the apiserver checks (names, addresses, types) is to be right, or the
  * list is refused; what a pod's owner writes freely (annotations) costs that
- * item only, with a notice.
+ * item only, with a notice. What is not read (excerpt.h) is not looked at.
  */
 #ifndef PODS_H
 #define PODS_H
@@ -52,11 +52,11 @@ struct pod {
 };
 
 /*
- * bytes: one JSON object that json_scan() found good, with that many members
- * in all its objects. NULL: refused. No two pods of different names have a
- * service ID in common, for "_" is in no namespace and no pod name.
+ * bytes: one JSON object that json_scan() found good, with any names. NULL:
+ * refused. No two pods of different names have a service ID in common, for "_"
+ * is in no namespace and no pod name.
  */
-struct pod *pod_parse(const char *bytes, size_t len, uint32_t members,
+struct pod *pod_parse(const char *bytes, size_t len,
     const struct pod_conf *conf, struct refusal *r);
 /* NULL is fine. */
 void pod_free(struct pod *pod);

@@ -30,16 +30,14 @@ read_health(struct derivation *d, const char *service)
 	struct annotation an =
 	    annotation_for(&d->an, "service-health", service);
 	struct own_status own = { .fixed = false };
-	const char *value = list_first(&d->arena, an.value);
 
-	if (an.value == NULL)
+	if (an.value == NULL || an.unusable)
 		return own;
-	if (value != NULL && service_status_parse(value, &own.status)) {
-		own.fixed = true;
-		return own;
-	}
-	annotation_notice(&d->notices, &an, an.value,
-	    "not passing, warning or critical; readiness decides");
+	own.fixed =
+	    service_status_parse(word(&d->arena, an.value), &own.status);
+	if (!own.fixed)
+		annotation_notice(&d->notices, &an, an.value,
+		    "not passing, warning or critical; readiness decides");
 	return own;
 }
 
@@ -71,11 +69,10 @@ derive_status(struct derivation *d, struct service *s)
 static bool
 parse_port(struct arena *a, const char *text, uint16_t *port)
 {
-	const char *digits = list_first(a, text);
+	const char *digits = word(a, text);
 	unsigned long v;
 
-	if (digits == NULL || strchr(text, ',') != NULL ||
-	    digits[strspn(digits, "0123456789")] != '\0' || strlen(digits) > 5)
+	if (digits[strspn(digits, "0123456789")] != '\0' || strlen(digits) > 5)
 		return false;
 	v = strtoul(digits, NULL, 10);
 	*port = (uint16_t)v;
@@ -114,30 +111,46 @@ has_tag(const struct service *s, const char *tag)
 
 /* NULL, or why a tag can't be one. */
 static const char *
-tag_fault(const struct service *s, const char *tag)
+tag_fault(const char *tag)
 {
 	if (has_control(tag))
 		return "a control character in it; this tag left out";
 	if (strlen(tag) > LIMIT_TAG)
 		return "longer than 255 bytes; this tag left out";
-	if (s->ntags == LIMIT_TAGS)
-		return "more than 64 tags; this one left out";
 	return NULL;
+}
+
+/* False: there are enough. */
+static bool
+take_tag(struct derivation *d, struct service *s, const struct annotation *an,
+    const char *tag)
+{
+	const char *fault = tag_fault(tag);
+
+	if (fault != NULL) {
+		annotation_notice(&d->notices, an, tag, "%s", fault);
+		return true;
+	}
+	if (s->ntags == LIMIT_TAGS) {
+		annotation_notice(&d->notices, an, tag,
+		    "more than %d tags; this and those behind it left out",
+		    LIMIT_TAGS);
+		return false;
+	}
+	s->tags[s->ntags++] = tag;
+	return true;
 }
 
 static void
 derive_tags(struct derivation *d, struct service *s)
 {
 	struct annotation an = annotation_for(&d->an, "service-tags", s->name);
-	const char *rest = an.value != NULL ? an.value : "", *tag, *fault;
+	struct list list = list_of(&an);
+	const char *tag;
 
-	while ((tag = list_next(&d->arena, &rest)) != NULL) {
-		if (has_tag(s, tag))
-			continue;
-		if ((fault = tag_fault(s, tag)) != NULL)
-			annotation_notice(&d->notices, &an, tag, "%s", fault);
-		else
-			s->tags[s->ntags++] = tag;
+	while ((tag = list_next(&d->an, &list)) != NULL) {
+		if (!has_tag(s, tag) && !take_tag(d, s, &an, tag))
+			break;
 	}
 }
 
@@ -199,36 +212,46 @@ split_pair(struct arena *a, const char *pair)
 {
 	struct service_meta m = { "", "" };
 	size_t len = strcspn(pair, ":");
-	const char *key, *val;
 
 	if (pair[len] == '\0')
 		return m;
-	key = list_first(a, arena_strndup(a, pair, len));
-	val = list_first(a, pair + len + 1);
-	return (struct service_meta){
-		.key = key != NULL ? key : "",
-		.val = val != NULL ? val : "",
-	};
+	m.key = word(a, arena_strndup(a, pair, len));
+	m.val = word(a, pair + len + 1);
+	return m;
 }
 
 /* What is given twice: the last one counts, as it did in the original. */
-static void
+static bool
+set_meta(struct service *s, const struct service_meta *m)
+{
+	struct service_meta *there = find_meta(s, m->key);
+
+	if (there == NULL && s->nmeta == LIMIT_META)
+		return false;
+	*(there != NULL ? there : &s->meta[s->nmeta++]) = *m;
+	return true;
+}
+
+/* False: there are enough. */
+static bool
 take_meta(struct derivation *d, struct service *s, const struct annotation *an,
     const char *pair)
 {
-	struct service_meta m = split_pair(&d->arena, pair), *there;
+	struct service_meta m = split_pair(&d->arena, pair);
 	const char *fault = meta_fault(&m);
 
-	there = find_meta(s, m.key);
-	if (fault == NULL && there == NULL && s->nmeta == LIMIT_META)
-		fault = "more than 64 pairs";
-	if (fault != NULL)
+	if (fault != NULL) {
 		annotation_notice(&d->notices, an, pair,
 		    "%s; this pair left out", fault);
-	else if (there != NULL)
-		*there = m;
-	else
-		s->meta[s->nmeta++] = m;
+		return true;
+	}
+	if (set_meta(s, &m))
+		return true;
+	annotation_notice(&d->notices, an, pair,
+	    "more than %d pairs, %zu of them katalogd's own; this and those "
+	    "behind it left out",
+	    LIMIT_META, sizeof(own_meta) / sizeof(*own_meta));
+	return false;
 }
 
 static int
@@ -249,15 +272,17 @@ static void
 derive_meta(struct derivation *d, struct service *s)
 {
 	struct annotation an = annotation_for(&d->an, "service-meta", s->name);
-	const char *rest = an.value != NULL ? an.value : "", *pair;
+	struct list list = list_of(&an);
+	const char *pair;
 
 	add_meta(s, "external-source", "kubernetes");
 	add_meta(s, SERVICE_MARK_KEY, SERVICE_MARK);
 	add_meta(s, "external-k8s-link", d->notices.pod);
 	add_meta(s, "external-k8s-namespace", d->pod->namespace);
 	add_meta(s, "external-k8s-pod", d->pod->name);
-	while ((pair = list_next(&d->arena, &rest)) != NULL)
-		take_meta(d, s, &an, pair);
+	while ((pair = list_next(&d->an, &list)) != NULL &&
+	    take_meta(d, s, &an, pair))
+		;
 	qsort(s->meta, s->nmeta, sizeof(*s->meta), by_key);
 }
 
@@ -279,6 +304,45 @@ derive_fields(struct derivation *d, struct service *s)
 	s->sidecar = *d->item.sidecar != '\0';
 }
 
+/* How much longer a text is in Consul's JSON, which writes "<" as "\u003c". */
+static size_t
+escapes(const char *s)
+{
+	size_t n = 0;
+
+	for (; *s != '\0'; s++) {
+		if ((unsigned char)*s < 0x20 || strchr("<>&", *s) != NULL)
+			n += strlen("\\u003c") - 1;
+		else if (*s == '"' || *s == '\\')
+			n++;
+	}
+	return n;
+}
+
+static size_t
+all_escapes(const struct service *s)
+{
+	size_t n = escapes(s->id) + escapes(s->name) + escapes(s->notes);
+
+	for (size_t i = 0; i < s->ntags; i++)
+		n += escapes(s->tags[i]);
+	for (size_t i = 0; i < s->nmeta; i++)
+		n += escapes(s->meta[i].val);
+	return n;
+}
+
+/* True if there is room for it beside the pod's other services. */
+static bool
+has_room(struct derivation *d, const struct service *s, size_t encoded)
+{
+	size_t len = encoded + all_escapes(s);
+
+	if (len > LIMIT_POD_SERVICES - d->services_len)
+		return false;
+	d->services_len += len;
+	return true;
+}
+
 static void
 keep_service(struct derivation *d, const struct service *s)
 {
@@ -286,14 +350,18 @@ keep_service(struct derivation *d, const struct service *s)
 	uint8_t *buf = xmalloc(LIMIT_SET_VALUE);
 	size_t len = service_encode(s, buf, LIMIT_SET_VALUE);
 
-	if (len == 0) {
+	if (len == 0)
 		notice(&d->notices,
 		    "too many tags and meta; service \"%.128s\" left out",
 		    s->name);
-	} else {
+	else if (!has_room(d, s, len))
+		notice(&d->notices,
+		    "its services take more than %d kB; service \"%.128s\" "
+		    "left out",
+		    LIMIT_POD_SERVICES / 1024, s->name);
+	else
 		pod->services[pod->nservices++] =
 		    entry_make(s->id, strlen(s->id), buf, len);
-	}
 	free(buf);
 }
 
@@ -332,37 +400,70 @@ derive_service(struct derivation *d, const struct annotation *an,
 	keep_service(d, &s);
 }
 
-static bool
-seen_before(const char *const *names, size_t n, const char *name)
+struct names {
+	const char *list[LIMIT_SERVICES_PER_POD];
+	size_t n;
+};
+
+/*
+ * NULL, or the one before it whose IDs are the same in Consul's catalog, which
+ * has them in lower case; its agents have not.
+ */
+static const char *
+namesake(const struct names *names, const char *name)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (strcmp(names[i], name) == 0)
-			return true;
+	for (size_t i = 0; i < names->n; i++) {
+		if (strcasecmp(names->list[i], name) == 0)
+			return names->list[i];
 	}
-	return false;
+	return NULL;
+}
+
+/* True if it is another service than those before it. */
+static bool
+is_another(struct derivation *d, const struct names *names,
+    const struct annotation *an, const char *name)
+{
+	const char *other = namesake(names, name);
+
+	if (other != NULL && strcmp(other, name) != 0)
+		annotation_notice(&d->notices, an, name,
+		    "to Consul the same as \"%.128s\"; this service left out",
+		    other);
+	return other == NULL;
+}
+
+static void
+derive_named(struct derivation *d, struct names *names,
+    const struct annotation *an, const char *name)
+{
+	const struct arena_block *before = d->arena.blocks;
+
+	names->list[names->n++] = name;
+	derive_service(d, an, name);
+	arena_release(&d->arena, before);
 }
 
 void
 services_derive(struct derivation *d)
 {
 	struct annotation an = annotation(&d->an, "service-names");
-	const char *rest = an.value != NULL ? an.value : "", *name;
-	const char *names[LIMIT_SERVICES_PER_POD];
-	size_t n = 0;
+	struct list list = list_of(&an);
+	struct names names = { .n = 0 };
+	const char *name;
 
 	d->pod->services =
 	    xcalloc(LIMIT_SERVICES_PER_POD, sizeof(*d->pod->services));
-	while ((name = list_next(&d->arena, &rest)) != NULL) {
-		if (seen_before(names, n, name))
+	while ((name = list_next(&d->an, &list)) != NULL) {
+		if (!is_another(d, &names, &an, name))
 			continue;
-		if (n == LIMIT_SERVICES_PER_POD) {
+		if (names.n == LIMIT_SERVICES_PER_POD) {
 			annotation_notice(&d->notices, &an, name,
 			    "more than %d services; this and those behind it "
 			    "left out",
 			    LIMIT_SERVICES_PER_POD);
 			return;
 		}
-		names[n++] = name;
-		derive_service(d, &an, name);
+		derive_named(d, &names, &an, name);
 	}
 }

@@ -29,21 +29,24 @@ enum member { MEMBER_KIND, MEMBER_API_VERSION, MEMBER_ITEMS, MEMBER_OTHER };
 
 static const struct {
 	const char *name;
-	const char *want; /* what the value must be; NULL: not text */
+	const char *want; /* what the value must be */
 } members[MEMBER_OTHER] = {
 	[MEMBER_KIND] = { "\"kind\"", "\"PodList\"" },
 	/* It may be missing: files by hand. */
 	[MEMBER_API_VERSION] = { "\"apiVersion\"", "\"v1\"" },
-	[MEMBER_ITEMS] = { "\"items\"", NULL },
+	/* Or a list: a kubelet without pods writes null. */
+	[MEMBER_ITEMS] = { "\"items\"", "null" },
 };
 
 /* Names of members of the list: how long, and how many. */
 #define WORD    64
 #define MEMBERS 16
 
-/* A list and its array of items are around each pod. */
+/* A list is around each of its values. */
 #define DEPTH_LIST 1
-#define DEPTH_POD  2
+
+/* As many first bytes of a pod hold its name and namespace, for messages. */
+#define HEAD 1024
 
 struct split {
 	const struct split_ops *ops;
@@ -70,6 +73,8 @@ struct split {
 	size_t expected_len;
 	XXH128_hash_t expected_hash;
 	XXH128_hash_t prefix; /* of the pod that we are in */
+	char head[HEAD + 1]; /* of that pod, while it is scanned */
+	size_t head_len;
 
 	struct refusal *refusal;
 };
@@ -93,11 +98,38 @@ advance(struct split *s, struct piece *p, size_t n)
 	s->offset += n;
 }
 
+/* A member's text near the start of the pod, if it can be a name. */
+static const char *
+name_in_head(const struct split *s, const char *member, int *len)
+{
+	const char *p = strstr(s->head, member);
+
+	if (p == NULL)
+		return NULL;
+	p += strlen(member);
+	p += strspn(p, ": \t\r\n");
+	if (*p++ != '"')
+		return NULL;
+	*len = (int)strspn(p, "abcdefghijklmnopqrstuvwxyz0123456789-.");
+	return *len > 0 && p[*len] == '"' ? p : NULL;
+}
+
+/* Where we are, with the name of the pod as far as it is known. */
 static bool
 here(struct split *s)
 {
-	return refusal_at(s->refusal, "byte %llu",
-	    (unsigned long long)s->offset);
+	unsigned long long offset = s->offset;
+	const char *name = NULL, *namespace = NULL;
+	int name_len = 0, namespace_len = 0;
+
+	if (s->head_len > 0) {
+		name = name_in_head(s, "\"name\"", &name_len);
+		namespace = name_in_head(s, "\"namespace\"", &namespace_len);
+	}
+	if (name == NULL || namespace == NULL)
+		return refusal_at(s->refusal, "byte %llu", offset);
+	return refusal_at(s->refusal, "pod %.*s/%.*s, byte %llu", namespace_len,
+	    namespace, name_len, name, offset);
 }
 
 static bool
@@ -137,6 +169,7 @@ split_begin(struct split *s)
 	s->state = ST_BEGIN;
 	s->nnames = 0;
 	s->word_len = 0;
+	s->head_len = 0;
 	s->buf_len = s->expected_len = 0;
 	refusal_clear(s->refusal);
 }
@@ -219,11 +252,8 @@ take_name(struct split *s)
 static bool
 take_value(struct split *s)
 {
-	const char *want = NULL;
-
-	if (s->member < MEMBER_OTHER)
-		want = members[s->member].want;
-	if (want != NULL && strcmp(s->word, want) != 0)
+	if (s->member < MEMBER_OTHER &&
+	    strcmp(s->word, members[s->member].want) != 0)
 		return stop(s,
 		    s->member == MEMBER_KIND ? "its kind is not PodList"
 					     : "its apiVersion is not v1");
@@ -264,19 +294,14 @@ on_name(struct split *s, struct piece *p)
 }
 
 static bool
-is_text(enum member member)
-{
-	return member < MEMBER_OTHER && members[member].want != NULL;
-}
-
-static bool
 on_value(struct split *s, struct piece *p)
 {
 	const char *from = p->at;
 
 	if (!scan(s, p))
 		return false;
-	if (is_text(s->member) && !keep_word(s, from, (size_t)(p->at - from)))
+	if (s->member < MEMBER_OTHER &&
+	    !keep_word(s, from, (size_t)(p->at - from)))
 		return stop(s, "a kind or apiVersion of no PodList");
 	return s->scan.status == JSON_DONE ? take_value(s) : true;
 }
@@ -284,7 +309,7 @@ on_value(struct split *s, struct piece *p)
 static bool
 on_value_begin(struct split *s, struct piece *p)
 {
-	if (s->member != MEMBER_ITEMS) {
+	if (s->member != MEMBER_ITEMS || *p->at == 'n') {
 		json_scan_init(&s->scan, LIMIT_JSON_DEPTH - DEPTH_LIST);
 		s->word_len = 0;
 		s->word[0] = '\0';
@@ -365,21 +390,20 @@ on_end(struct split *s, struct piece *p)
 /* Pods. */
 
 static bool
-hand_out(struct split *s, const char *bytes, size_t len, XXH128_hash_t h,
-    uint32_t nmembers)
+hand_out(struct split *s, const char *bytes, size_t len, XXH128_hash_t h)
 {
 	struct split_pod pod = {
 		.bytes = bytes,
 		.len = len,
 		.hash = h,
 		.prefix = s->prefix,
-		.members = nmembers,
+		.known = s->expected_len > 0,
 	};
-	bool ok = s->ops->pod(&pod, s->arg);
+	bool ok = s->ops->pod(&pod, s->arg) || here(s);
 
-	s->buf_len = s->expected_len = 0;
+	s->buf_len = s->expected_len = s->head_len = 0;
 	s->state = ST_BEHIND_POD;
-	return ok || here(s);
+	return ok;
 }
 
 static bool
@@ -393,7 +417,8 @@ static void
 begin_scan(struct split *s)
 {
 	s->expected_len = 0;
-	json_scan_init(&s->scan, LIMIT_JSON_DEPTH - DEPTH_POD);
+	json_scan_init(&s->scan, LIMIT_POD_DEPTH);
+	s->scan.any_names = true;
 	s->state = ST_POD;
 }
 
@@ -451,16 +476,29 @@ finish_pod(struct split *s, const char *from, size_t len)
 	} else if (len > LIMIT_POD) {
 		return stop(s, "a pod is too large");
 	}
-	return hand_out(s, from, len, hash(s, from, len), s->scan.members);
+	return hand_out(s, from, len, hash(s, from, len));
+}
+
+static void
+keep_head(struct split *s, const char *bytes, size_t len)
+{
+	if (len > HEAD - s->head_len)
+		len = HEAD - s->head_len;
+	memcpy(s->head + s->head_len, bytes, len);
+	s->head_len += len;
+	s->head[s->head_len] = '\0';
 }
 
 static bool
 scan_pod(struct split *s, struct piece *p)
 {
 	const char *from = p->at;
+	size_t n = json_scan(&s->scan, from, left(p));
 
-	if (!scan(s, p))
-		return false;
+	keep_head(s, from, n);
+	advance(s, p, n);
+	if (s->scan.status == JSON_BAD)
+		return stop(s, s->scan.why);
 	if (s->scan.status == JSON_DONE)
 		return finish_pod(s, from, (size_t)(p->at - from));
 	return append(s, from, (size_t)(p->at - from));
@@ -500,7 +538,7 @@ compare_in_place(struct split *s, struct piece *p)
 		return true;
 	}
 	advance(s, p, len);
-	return hand_out(s, from, len, s->expected_hash, 0);
+	return hand_out(s, from, len, s->expected_hash);
 }
 
 static bool
@@ -519,7 +557,7 @@ await_pod(struct split *s, struct piece *p)
 		return true;
 	if (!is_expected(s, s->buf))
 		return rescan(s);
-	return hand_out(s, s->buf, s->buf_len, s->expected_hash, 0);
+	return hand_out(s, s->buf, s->buf_len, s->expected_hash);
 }
 
 static bool

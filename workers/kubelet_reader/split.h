@@ -2,7 +2,8 @@
  * Splits a PodList that comes in pieces of any size into its pods, in memory
  * of one pod. Pure.
  *
- * All of the body is checked to be JSON, but a pod that is known from before:
+ * All of the body is checked to be JSON, with any names (json_scan.h) and as
+ * deep as Go writes it inside of pods, but a pod that is known from before:
  * its first bytes say how long it was, and if the hash of as many bytes is
  * the same, then so are the bytes, and they need no look.
  *
@@ -30,7 +31,7 @@ struct split_pod {
 	size_t len;
 	XXH128_hash_t hash; /* of all of it */
 	XXH128_hash_t prefix; /* of the first SPLIT_PREFIX bytes; else 0 */
-	uint32_t members; /* of all objects in it; 0: known, not scanned */
+	bool known; /* not scanned */
 };
 
 struct split_ops {
