@@ -32,6 +32,7 @@ struct shell {
 	size_t item_puts;
 	size_t item_dels;
 	size_t notices;
+	char notice[700]; /* the last one */
 };
 
 static bool
@@ -131,8 +132,11 @@ on_del(const struct pod_entry *e, void *arg)
 static void
 on_notice(const char *line, void *arg)
 {
+	struct shell *sh = arg;
+
 	ck_assert_ptr_nonnull(strstr(line, "pod default/"));
-	((struct shell *)arg)->notices++;
+	snprintf(sh->notice, sizeof(sh->notice), "%s", line);
+	sh->notices++;
 }
 
 static const struct podlist_ops ops = { on_put, on_del, on_notice };
@@ -483,6 +487,170 @@ START_TEST(what_is_dropped_never_was)
 }
 END_TEST
 
+/* Reads that are compared with the list that counts, and with one that waits. */
+
+#define OTHER_BYTES 0x100 /* of pod 1 */
+#define OTHER_UID   0x200 /* of pod 5 */
+#define ANOTHER     0x400 /* pod that is in no other list */
+
+/* Bit i: the real list's pod i. */
+static json_object *
+some_pods(unsigned which)
+{
+	json_object *list = real_list(), *items = json_object_new_array();
+
+	set_ready(pod_of(list, 1), (which & OTHER_BYTES) == 0);
+	if ((which & OTHER_UID) != 0)
+		set_text(pod_of(list, 5), "metadata/uid", "another");
+	for (size_t i = 0; i < 6; i++) {
+		if ((which >> i & 1) != 0)
+			json_object_array_add(items,
+			    json_object_get(pod_of(list, i)));
+	}
+	if ((which & ANOTHER) != 0)
+		json_object_array_add(items, clone_pod(list, 2, 9));
+	json_set(list, "items", items);
+	return list;
+}
+
+/* All but the first pod are ours. */
+static const struct {
+	unsigned waits;
+	unsigned read;
+	size_t lost;
+	size_t returned;
+	size_t lost_more;
+	size_t ours_lost_more;
+} seconds[] = {
+	{ 0x07, 0x07, 3, 0, 0, 0 },
+	{ 0x07, 0x03, 4, 0, 1, 1 },
+	{ 0x07, 0x02, 5, 0, 2, 1 },
+	{ 0x07, 0x0f, 2, 1, 0, 0 },
+	{ 0x07, 0x0e, 3, 1, 1, 0 },
+	{ 0x07, 0x3f | OTHER_BYTES, 0, 3, 0, 0 },
+	{ 0x07, 0x00, 6, 0, 3, 2 },
+	{ 0x00, 0x00, 6, 0, 0, 0 },
+	{ 0x00, 0x01, 5, 1, 0, 0 },
+	{ 0x07, 0x07 | ANOTHER, 3, 0, 0, 0 },
+	{ 0x07 | ANOTHER, 0x07, 3, 0, 0, 0 },
+	{ 0x07, 0x07 | OTHER_BYTES, 3, 0, 0, 0 },
+	{ 0x07 | OTHER_BYTES, 0x07, 3, 0, 0, 0 },
+	{ 0x07, 0x27 | OTHER_UID, 3, 0, 0, 0 },
+	{ 0x27 | OTHER_UID, 0x27, 2, 1, 0, 0 },
+};
+
+/* Each is read and dropped. */
+static void
+read_and_drop(struct shell *sh, unsigned which)
+{
+	json_object *list = some_pods(which);
+
+	ck_assert(read_json(sh, list));
+	podlist_drop(sh->list);
+	json_object_put(list);
+}
+
+START_TEST(a_list_beside_the_one_that_waits)
+{
+	json_object *list = some_pods(0x3f), *waits;
+	struct shell *sh = shell_new("", false);
+
+	read_and_accept(sh, list);
+	/* One that waited before is forgotten. */
+	for (unsigned before = 0; before < 2; before++) {
+		waits = some_pods(before == 0 ? 0x21 : seconds[_i].waits);
+		ck_assert(read_json(sh, waits));
+		podlist_waits(sh->list);
+		podlist_drop(sh->list);
+		json_object_put(waits);
+	}
+	/* What is read between them changes nothing. */
+	read_and_drop(sh, 0x10);
+	read_and_drop(sh, seconds[_i].read);
+	ck_assert_uint_eq(sh->last.pods_lost, seconds[_i].lost);
+	ck_assert_uint_eq(sh->last.returned, seconds[_i].returned);
+	ck_assert_uint_eq(sh->last.lost_more, seconds[_i].lost_more);
+	ck_assert_uint_eq(sh->last.ours_lost_more, seconds[_i].ours_lost_more);
+	shell_free(sh);
+	json_object_put(list);
+}
+END_TEST
+
+/* A pod of the apiserver's that somebody gave a static pod's name. */
+
+static json_object *
+twin_of(json_object *pod, const char *source, const char *uid)
+{
+	json_object *twin = NULL;
+
+	json_object_deep_copy(pod, &twin, NULL);
+	set_text(twin, "metadata/uid", uid);
+	annotate(twin, "kubernetes.io/config.source", source);
+	annotate(twin, A "service-names", "static,hw");
+	return twin;
+}
+
+static void
+check_twin_is_left_out(struct shell *sh)
+{
+	ck_assert_uint_eq(podlist_pods(sh->list), 6);
+	ck_assert_uint_eq(podlist_services(sh->list), 7);
+	ck_assert_uint_eq(sh->last.from_api, 5);
+	ck_assert_uint_eq(sh->last.ours, 5);
+	ck_assert(json_object_object_get(sh->services,
+		      "katalog-sync_static_default_web-a") != NULL);
+	ck_assert(json_object_object_get(sh->services,
+		      "katalog-sync_hw-admin_default_web-a") == NULL);
+}
+
+START_TEST(a_static_pod_has_a_twin)
+{
+	json_object *list = real_list(), *items = list_items(list);
+	struct shell *sh = shell_new("", false);
+
+	if (_i > 0)
+		read_and_accept(sh, list);
+	json_object_array_add(items,
+	    twin_of(pod_of(list, 1), "file", "another"));
+	read_and_accept(sh, list);
+	check_twin_is_left_out(sh);
+	ck_assert_uint_eq(sh->notices, 1);
+	ck_assert_ptr_nonnull(
+	    strstr(sh->notice, "pod default/web-a: a static pod has"));
+	for (int i = 0; i < 5; i++) {
+		shuffle(list);
+		read_and_accept(sh, list);
+		check_twin_is_left_out(sh);
+		ck_assert_uint_eq(sh->puts + sh->dels + sh->notices, 0);
+		ck_assert_uint_eq(sh->last.pods_lost, 0);
+		ck_assert(!stats(sh).ours_changed);
+	}
+	shell_free(sh);
+	json_object_put(list);
+}
+END_TEST
+
+START_TEST(a_twin_stays_alone)
+{
+	json_object *list = real_list(), *both = real_list();
+	struct shell *sh = shell_new("", false);
+
+	json_object_array_add(list_items(both),
+	    twin_of(pod_of(both, 1), "file", "another"));
+	read_and_accept(sh, both);
+	read_and_accept(sh, list);
+	ck_assert_uint_eq(sh->last.pods_lost, 1);
+	ck_assert_uint_eq(podlist_pods(sh->list), 6);
+	ck_assert(json_object_object_get(sh->services,
+		      "katalog-sync_static_default_web-a") == NULL);
+	ck_assert(json_object_object_get(sh->services,
+		      "katalog-sync_hw-admin_default_web-a") != NULL);
+	shell_free(sh);
+	json_object_put(both);
+	json_object_put(list);
+}
+END_TEST
+
 /* What makes a list void, done to a copy of the list that counts. */
 
 static void
@@ -500,6 +668,26 @@ same_name_twice(json_object *list)
 	json_object_deep_copy(pod_of(list, 2), &twin, NULL);
 	set_text(twin, "metadata/uid", "another");
 	json_object_array_add(list_items(list), twin);
+}
+
+/* Two that are static, and one by two kinds of bytes. */
+static void
+static_twins(json_object *list)
+{
+	json_object_array_add(list_items(list),
+	    twin_of(pod_of(list, 2), "file", "another"));
+	json_object_array_add(list_items(list),
+	    twin_of(pod_of(list, 2), "http", "third"));
+}
+
+static void
+static_twin_of_one_uid(json_object *list)
+{
+	json_object *pod = pod_of(list, 2);
+
+	json_object_array_add(list_items(list),
+	    twin_of(pod, "file",
+		json_object_get_string(json_at(pod, "metadata/uid"))));
 }
 
 static void
@@ -550,6 +738,9 @@ static const struct {
 } refusals[] = {
 	{ same_bytes_twice, "pod default/shop-7c9d-x1", "twice", false },
 	{ same_name_twice, "pod default/shop-7c9d-x1", "two pods", false },
+	{ static_twins, "pod default/shop-7c9d-x1", "two pods", false },
+	{ static_twin_of_one_uid, "pod default/shop-7c9d-x1", "two pods",
+	    false },
 	{ new_twins, "pod default/shop-7c9d-x1-9", "twice", false },
 	{ other_node, "pod default/host-0",
 	    "it is of node \"another-node\", not \"n1\"", true },
@@ -746,6 +937,10 @@ cases(void)
 	tcase_add_test(t, services_of_a_pod_change);
 	tcase_add_test(t, notices_are_said_once);
 	tcase_add_test(t, what_is_dropped_never_was);
+	tcase_add_loop_test(t, a_list_beside_the_one_that_waits, 0,
+	    COUNT(seconds));
+	tcase_add_loop_test(t, a_static_pod_has_a_twin, 0, 2);
+	tcase_add_test(t, a_twin_stays_alone);
 	tcase_add_loop_test(t, refused_lists_change_nothing, 0,
 	    COUNT(refusals));
 	tcase_add_loop_test(t, nodes_of_the_first_list, 0, COUNT(nodes));

@@ -20,7 +20,11 @@ struct entry {
 	struct pod *pod;
 	struct entry *other; /* same name, other bytes: before or after */
 	uint64_t seen; /* the last read that had it */
+	uint64_t lost; /* the last read that had no pod of its identity */
 	uint64_t asked; /* the last read that looked for it by its prefix */
+	bool missing; /* so it was in the list that waits */
+	bool twin; /* one of the apiserver's that has its name is left out */
+	bool twin_said;
 	bool fresh; /* not in the list that counts */
 	bool has_prefix; /* is in that tree */
 };
@@ -185,6 +189,13 @@ add_digest(struct digest *d, XXH128_hash_t h)
 	d->high += h.high64;
 }
 
+static void
+remove_digest(struct digest *d, XXH128_hash_t h)
+{
+	d->low -= h.low64;
+	d->high -= h.high64;
+}
+
 static bool
 refuse_pod(struct podlist *l, const struct pod *pod, const char *why)
 {
@@ -196,10 +207,10 @@ static bool
 count_entry(struct podlist *l, struct entry *e)
 {
 	e->seen = l->read;
+	e->twin = false;
 	append(&l->reading, e);
 	l->list.pods++;
 	l->list.from_api += e->pod->from_api;
-	add_digest(&l->list.all, e->identity);
 	if (!e->pod->ours)
 		return true;
 	l->list.ours++;
@@ -249,8 +260,6 @@ add_fresh(struct podlist *l, const struct split_pod *sp)
 		pod_free(pod);
 		return false;
 	}
-	if (pod->ours)
-		l->stats.ours_changed = true;
 	return count_entry(l, entry_new(l, sp, pod));
 }
 
@@ -275,18 +284,76 @@ by_name(const void *a, const void *b)
 	return XXH128_cmp(&(*x)->name, &(*y)->name);
 }
 
-/* Finds two pods of one name, which are of different bytes. */
+/* It is not in the list that is read. */
+static void
+uncount_entry(struct podlist *l, struct entry *e)
+{
+	l->list.pods--;
+	l->list.from_api -= e->pod->from_api;
+	if (e->pod->ours) {
+		l->list.ours--;
+		remove_digest(&l->list.our, e->identity);
+		l->services -= e->pod->nservices;
+	}
+	if (e->fresh)
+		entry_free(l, e);
+	else
+		e->seen = 0;
+}
+
+/*
+ * A kubelet tells pods by their uid: beside a static pod it lists one of the
+ * apiserver's that somebody gave the static one's name. That one is left out:
+ * it is parsed again each time.
+ */
+static bool
+leave_out_twin(struct podlist *l, struct entry **kept, struct entry *e)
+{
+	struct entry *twin = (*kept)->pod->from_api ? *kept : e;
+
+	if ((*kept)->pod->from_api == e->pod->from_api ||
+	    XXH128_isEqual((*kept)->identity, e->identity))
+		return refuse_pod(l, e->pod,
+		    "two pods in the list have its name");
+	if (twin == *kept)
+		*kept = e;
+	(*kept)->twin = true;
+	uncount_entry(l, twin);
+	return true;
+}
+
+/* Of the list that is read, which is sorted, each name once. */
 static bool
 check_names(struct podlist *l)
 {
-	struct entry **v = l->reading.v;
+	struct entries *es = &l->reading;
+	size_t n = 0;
+	bool ok = true;
 
-	for (size_t i = 1; i < l->reading.n; i++) {
-		if (by_name(&v[i - 1], &v[i]) == 0)
-			return refuse_pod(l, v[i]->pod,
-			    "two pods in the list have its name");
+	for (size_t i = 0; i < es->n; i++) {
+		struct entry *e = es->v[i];
+
+		if (n > 0 && by_name(&es->v[n - 1], &e) == 0) {
+			if (leave_out_twin(l, &es->v[n - 1], e))
+				continue;
+			ok = false;
+		}
+		es->v[n++] = e;
 	}
-	return true;
+	es->n = n;
+	return ok;
+}
+
+static bool
+has_fresh_ours(const struct podlist *l)
+{
+	for (size_t i = 0; i < l->reading.n; i++) {
+		const struct entry *e = l->reading.v[i];
+
+		if (e->fresh && e->pod->ours)
+			return true;
+	}
+	return false;
 }
 
 /* The entry of the list that is read with the name of e. */
@@ -302,22 +369,48 @@ successor(const struct podlist *l, const struct entry *e)
 	return found != NULL ? *found : NULL;
 }
 
-static void
-count_lost(struct podlist *l, struct entry *e)
+/* False if its bytes are other ones, at most. */
+static bool
+is_lost(struct podlist *l, struct entry *e)
 {
-	struct entry *next = successor(l, e);
+	struct entry *next;
 
-	e->other = next;
+	e->other = NULL;
+	if (e->seen == l->read)
+		return false;
+	e->other = next = successor(l, e);
 	if (next != NULL)
 		next->other = e;
 	if (e->pod->ours)
 		l->stats.ours_changed = true;
-	if (next != NULL && XXH128_isEqual(next->identity, e->identity))
-		return;
+	return next == NULL || !XXH128_isEqual(next->identity, e->identity);
+}
+
+static void
+count_lost(struct podlist *l, struct entry *e)
+{
+	bool more = !e->missing, ours = e->pod->ours;
+
+	e->lost = l->read;
 	l->list.pods_lost++;
+	l->list.lost_more += more;
+	l->list.ours_lost += ours;
+	l->list.ours_lost_more += ours && more;
 	l->list.vanished += e->pod->from_api && e->pod->lasting;
-	if (e->pod->ours)
-		l->list.ours_lost++;
+}
+
+/* With the list that counts. */
+static void
+compare(struct podlist *l)
+{
+	for (size_t i = 0; i < l->counts.n; i++) {
+		struct entry *e = l->counts.v[i];
+
+		if (is_lost(l, e))
+			count_lost(l, e);
+		else
+			l->list.returned += e->missing;
+	}
 }
 
 static bool
@@ -335,14 +428,18 @@ podlist_end(struct podlist *l, struct guard_list *list)
 			    by_name);
 		if (!check_names(l))
 			return false;
-		for (size_t i = 0; i < l->counts.n; i++) {
-			l->counts.v[i]->other = NULL;
-			if (l->counts.v[i]->seen != l->read)
-				count_lost(l, l->counts.v[i]);
-		}
+		l->stats.ours_changed = has_fresh_ours(l);
+		compare(l);
 	}
 	*list = l->list;
 	return true;
+}
+
+void
+podlist_waits(struct podlist *l)
+{
+	for (size_t i = 0; i < l->counts.n; i++)
+		l->counts.v[i]->missing = l->counts.v[i]->lost == l->read;
 }
 
 /* A list that counts. */
@@ -381,6 +478,21 @@ accept_entry(struct entry *e, const struct podlist_ops *ops, void *arg)
 	for (size_t i = 0; i < pod->nservices; i++)
 		ops->put(&pod->services[i], arg);
 	e->fresh = false;
+}
+
+static void
+say_twin(struct entry *e, const struct podlist_ops *ops, void *arg)
+{
+	char line[LIMIT_TEXT + LIMIT_K8S_NAME];
+
+	if (!e->twin || e->twin_said)
+		return;
+	e->twin_said = true;
+	snprintf(line, sizeof(line),
+	    "pod %s/%s: a static pod has this name, and one of the "
+	    "apiserver's, too; the latter is left out",
+	    e->pod->namespace, e->pod->name);
+	ops->notice(line, arg);
 }
 
 static void
@@ -442,6 +554,7 @@ podlist_accept(struct podlist *l, const struct podlist_ops *ops, void *arg)
 	for (size_t i = 0; i < l->reading.n; i++) {
 		if (l->reading.v[i]->fresh)
 			accept_entry(l->reading.v[i], ops, arg);
+		say_twin(l->reading.v[i], ops, arg);
 	}
 	for (size_t i = 0; i < l->counts.n; i++) {
 		if (l->counts.v[i]->seen != l->read)

@@ -6,6 +6,7 @@
  *	podlist_add() ...	its pods; those of the same bytes aren't parsed
  *	podlist_end()		it was a whole list: what it is like
  *	podlist_accept()	it counts from now on, or
+ *	podlist_waits()		it is the first of two (guard.h)
  *	podlist_drop()		it never was
  */
 #ifndef PODLIST_H
@@ -58,6 +59,8 @@ bool podlist_known(struct podlist *l, XXH128_hash_t prefix, size_t *len,
 bool podlist_end(struct podlist *l, struct guard_list *list);
 void podlist_accept(struct podlist *l, const struct podlist_ops *ops,
     void *arg);
+/* Those that follow are compared with it, too. */
+void podlist_waits(struct podlist *l);
 /* Also right after podlist_begin(), podlist_accept() or podlist_drop(). */
 void podlist_drop(struct podlist *l);
 

@@ -124,6 +124,7 @@ fail(struct reader *rd, enum metric kind, const char *where, const char *why)
 	struct metrics *m = &rd->w->metrics;
 
 	podlist_drop(rd->list);
+	guard_failed(&rd->guard);
 	if (rd->dry_run)
 		fatalx("kubelet %s: %s%s%s", source_name(rd->source), where,
 		    *where != '\0' ? ": " : "", why);
@@ -176,6 +177,10 @@ say_waits(struct reader *rd, const struct guard_list *list)
 {
 	char later[DURATION_TEXT];
 
+	check_stale(rd, clock_ms());
+	worker_health(rd->w, HEALTH_DEGRADED, rd->read_at != 0,
+	    "kubelet %s: waits for a second read that says the same",
+	    source_name(rd->source));
 	if (rd->waits_said)
 		return;
 	rd->waits_said = true;
@@ -204,27 +209,40 @@ say_cut_off(struct reader *rd, const struct guard_list *list)
 	    rd->stale_after);
 }
 
-static bool
-counts(struct reader *rd, const struct guard_list *list)
+/* Files have no source that they could wait for. */
+static enum guard_verdict
+look(struct reader *rd, const struct guard_list *list)
 {
 	const struct guard_times times = {
 		.interval = interval_steady(&rd->interval),
 		.min_interval = rd->interval.min_ms,
-		.cut_off = STALES_CUT_OFF * rd->stale_after_ms,
+		.cut_off = source_is_file(rd->source)
+		    ? 0
+		    : STALES_CUT_OFF * rd->stale_after_ms,
 	};
-	enum guard_verdict verdict = GUARD_COUNTS;
 
-	if (!rd->dry_run)
-		verdict = guard_look(&rd->guard, list, rd->began, &times);
-	if (verdict != GUARD_COUNTS)
-		metric_inc(&rd->w->metrics, M_ERR_KUBELET_GUARD);
+	if (rd->dry_run)
+		return GUARD_COUNTS;
+	return guard_look(&rd->guard, list, rd->began, &times);
+}
+
+static bool
+counts(struct reader *rd, const struct guard_list *list)
+{
+	enum guard_verdict verdict = look(rd, list);
+
+	if (verdict == GUARD_COUNTS) {
+		rd->waits_said = rd->cut_off_said = false;
+		return true;
+	}
+	metric_inc(&rd->w->metrics, M_ERR_KUBELET_GUARD);
+	if (verdict == GUARD_WAITS)
+		podlist_waits(rd->list);
 	if (verdict == GUARD_CUT_OFF)
 		say_cut_off(rd, list);
-	else if (verdict == GUARD_WAITS)
-		say_waits(rd, list);
 	else
-		rd->waits_said = rd->cut_off_said = false;
-	return verdict == GUARD_COUNTS;
+		say_waits(rd, list);
+	return false;
 }
 
 static void
