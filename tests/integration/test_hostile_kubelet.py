@@ -2,7 +2,9 @@
 
 import copy
 import json
+import os
 import re
+import signal
 
 import pytest
 
@@ -88,7 +90,6 @@ HOSTILE = {
     ),
     "node-list": (replaced(b'"PodList"', b'"NodeList"'), r"PodList"),
     "no-items": (K.fixed(b'{"kind":"PodList"}'), r"items"),
-    "items-null": (K.fixed(b'{"kind":"PodList","items":null}'), r"items"),
     "items-object": (K.fixed(b'{"kind":"PodList","items":{}}'), r"items"),
     "items-of-numbers": (
         K.fixed(b'{"kind":"PodList","items":[1,2,3]}'),
@@ -121,8 +122,12 @@ HOSTILE = {
     ),
     "deep": (K.fixed(nest(100000)), r"JSON|nest"),
     "deep-in-pods": (
-        replaced(b'"spec":', b'"deep": ' + nest(1000) + b', "spec":'),
-        r"deep|depth|nest",
+        replaced(b'"spec":', b'"deep": ' + nest(20000) + b', "spec":'),
+        r"default/p\d.*nested too deeply",
+    ),
+    "deep-in-what-is-read": (
+        replaced(b'"phase": "Running"', b'"phase": ' + nest(1000)),
+        r"default/p\d.*nested too deeply",
     ),
     "bad-utf8-name": (replaced(NAME, b'"name": "\xff\xfep'), r"UTF-8"),
     "bad-utf8-tags": (
@@ -180,9 +185,15 @@ HOSTILE = {
     ),
     "raw-nul": (replaced(NAME, b'"name": "\0p'), r"control|NUL"),
     "escaped-nul-name": (replaced(NAME, b'"name": "\\u0000p'), r"NUL|name"),
-    "escaped-nul-annotation": (
-        replaced(b'service-port": "8080"', b'service-port": "8080\\u0000"'),
-        r"NUL|service-port|annotation",
+    "escaped-nul-in-the-name-of-an-annotation": (
+        replaced(b'wish.com/service-port"', b'wish.com/service-port\\u0000"'),
+        r"default/p\d.*NUL",
+    ),
+    "a-pod-too-large": (
+        replaced(
+            b'"spec":', b'"large": "' + b"x" * (17 << 20) + b'", "spec":'
+        ),
+        r"default/p\d.*too large",
     ),
     "another-node": (each_pod(set_node), r"another-node"),
     "one-of-another-node": (first_pod(set_node), r"another-node"),
@@ -244,17 +255,111 @@ def test_changes_nothing(name, running):
     assert len(complaints) == len(set(complaints)) <= COUNT + 1, complaints
 
 
+# What a pod's owner can write, and an honest kubelet passes on. None of it is
+# anybody else's fault, so it costs nobody anything. In place of this word
+# stands what json.dumps can't write:
+MARK = "in place of this"
+COMPLAINTS = r"^(warn|error|fatal) "
+# where it stands -> what stands there
+OWNERS = {
+    # Client-writable, and of any depth and with any names.
+    "deep": ("metadata", "managedFields", nest(9000)),
+    "nul-in-a-name": (
+        "spec",
+        "volumes",
+        b'[{"csi":{"volumeAttributes":{"a\\u0000":"","a\\u0000b":""}}}]',
+    ),
+    # What Go makes of two names that are no UTF-8.
+    "name-twice": (
+        "spec",
+        "volumes",
+        b'[{"flexVolume":{"options":{"\\ufffd":"1","\\ufffd":"2"}}}]',
+    ),
+    # 1.5 MB of "<" at the apiserver.
+    "nine-megabytes": ("spec", "x", b'"' + b"\\u003c" * 1_500_000 + b'"'),
+    # A tree of them would take 300 MB.
+    "many-objects": (
+        "spec",
+        "imagePullSecrets",
+        b"[" + b",".join([b"{}"] * 400_000) + b"]",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OWNERS)
+def test_what_a_pods_owner_writes(name, running):
+    kubelet, daemon, consul = running
+    part, member, value = OWNERS[name]
+    pod = P.web_pod("owners", 70)
+    pod[part][member] = MARK
+    with_owners = {**ALL, P.service_id(pod): "passing"}
+    said = len(daemon.log)
+
+    kubelet.answer = replaced(json.dumps(MARK).encode(), value)
+    kubelet.put(pod)
+    await_for(lambda: consul.statuses() == with_owners, 10)
+    await_recovery(kubelet, consul)
+    kubelet.remove(pod)
+    kubelet.answer = K.normal
+    await_for(lambda: consul.statuses() == ALL)
+    assert daemon.log_lines(COMPLAINTS, said) == []
+
+
+# value of service-tags or service-meta, 256 KiB of it, for each of 64 services
+LARGE_ANNOTATIONS = {
+    "tags": {"service_tags": ",".join(f"{n:04x}" for n in range(52_000))},
+    "meta": {"service_meta": ":," * 131_000},
+    "one-tag": {"service_tags": "t" * 260_000},
+}
+
+
+@pytest.mark.parametrize("name", LARGE_ANNOTATIONS)
+def test_annotations_as_large_as_can_be(name, running):
+    """They cost no time: kubelet-reader answers, and goes on."""
+    kubelet, daemon, consul = running
+    worker, said = daemon.worker("kubelet-reader"), len(daemon.log)
+    names = [f"s{n:02d}" for n in range(64)]
+    pod = P.web_pod(
+        "owners",
+        70,
+        service_names=",".join(names),
+        **LARGE_ANNOTATIONS[name],
+    )
+    kubelet.put(pod)
+    all_of_it = {P.service_id(pod, n) for n in names}
+    await_for(lambda: all_of_it <= set(consul.statuses()), 20)
+    await_recovery(kubelet, consul)
+    kubelet.remove(pod)
+    await_for(lambda: consul.statuses() == ALL, 20)
+    assert daemon.worker("kubelet-reader") == worker
+    lines = daemon.log_lines(COMPLAINTS, said)
+    assert 0 < len(lines) <= 128
+    assert all("pod default/owners: annotation" in line for line in lines)
+
+
 # Lists that are all right in form, but say that much is gone.
 
+EMPTY = {"list": K.pod_list([]), "null": K.NO_PODS}
 
-def test_an_empty_list_counts_when_said_twice(start, kubelet, consul):
+
+@pytest.mark.parametrize("body", EMPTY.values(), ids=EMPTY)
+def test_a_node_without_pods_is_ready(body, start, kubelet, consul):
+    kubelet.answer = K.fixed(body)
+    start(kubelet, consul)
+    kubelet.put(*PODS)
+    kubelet.answer = K.normal
+    await_for(lambda: consul.statuses() == ALL)
+
+
+@pytest.mark.parametrize("body", EMPTY.values(), ids=EMPTY)
+def test_an_empty_list_counts_when_said_twice(body, start, kubelet, consul):
     """Once is a kubelet that has just been restarted."""
     ending = dict.fromkeys(ALL, "critical")
     kubelet.put(*(P.end(copy.deepcopy(pod)) for pod in PODS))
     start(kubelet, consul)
     await_for(lambda: consul.statuses() == ending)
 
-    empty = K.fixed(K.pod_list([]))
+    empty = K.fixed(body)
 
     def once(handler):
         kubelet.answer = K.normal
@@ -266,6 +371,89 @@ def test_an_empty_list_counts_when_said_twice(start, kubelet, consul):
         assert consul.statuses() == ending
     kubelet.answer = empty
     await_for(lambda: consul.statuses() == {})
+
+
+def test_empty_lists_between_failures(start, kubelet, consul):
+    """A kubelet that is started again and again: no two reads in a row."""
+    kubelet.put(*(P.static(copy.deepcopy(pod)) for pod in PODS))
+    daemon = start(kubelet, consul)
+    await_for(lambda: consul.statuses() == ALL)
+    kubelet.answer = K.alternating(K.fixed(K.NO_PODS), K.fixed(b"", 500))
+    await_polls(kubelet, 8)
+    assert consul.statuses() == ALL
+    assert len(daemon.log_lines("0 pods, 6 of the 6 before")) == 1
+    kubelet.answer = K.fixed(K.NO_PODS)
+    await_for(lambda: consul.statuses() == {})
+
+
+def test_much_is_gone_while_others_come(start, kubelet, consul):
+    """Somebody's pods come and go; what is gone stays gone."""
+    kubelet.put(*PODS)
+    start(kubelet, consul)
+    await_for(lambda: consul.statuses() == ALL)
+
+    jobs = [P.web_pod(f"job-{n}", n, service_names=None) for n in range(99)]
+    kubelet.answer = K.alternating(*(K.listed(PODS[0], job) for job in jobs))
+    await_for(lambda: consul.statuses() == {P.service_id(PODS[0]): "passing"})
+
+
+def test_pods_that_return_are_waited_for(start, kubelet, consul):
+    """No read agrees with the one before: the last that did turns stale."""
+    kubelet.put(*PODS)
+    daemon = start(
+        kubelet,
+        consul,
+        kubelet_stale_after="2s",
+        default_check_ttl="1s",
+        sync_ttl_buffer_duration="1s",
+    )
+    await_for(lambda: consul.statuses() == ALL)
+    kubelet.answer = K.alternating(K.listed(PODS[0]), K.listed(PODS[1]))
+    waits = "waits for a second read"
+    await_for(lambda: waits in daemon.get("/v1/status")[1])
+    critical = dict.fromkeys(ALL, "critical")
+    await_for(lambda: consul.statuses() == critical, 10)
+    daemon.await_log("kubelet-reader: .* the pods are stale")
+    assert len(daemon.log_lines("nothing changes until a second read")) == 1
+    kubelet.answer = K.normal
+    await_for(lambda: consul.statuses() == ALL)
+    assert waits not in daemon.get("/v1/status")[1]
+
+
+def test_static_pods_come_and_go(start, kubelet, consul):
+    """What this process saw go is gone, though it may be cut off."""
+    pods = [P.static(copy.deepcopy(pod)) for pod in PODS]
+    kubelet.put(*pods)
+    start(kubelet, consul)
+    await_for(lambda: consul.statuses() == ALL)
+    kubelet.remove(pods[0])
+    left = {P.service_id(pod): "passing" for pod in pods[1:]}
+    await_for(lambda: consul.statuses() == left)
+
+
+def test_a_reader_that_starts_while_it_is_cut_off(start, kubelet, consul):
+    """It does not know that there were other pods than the static ones."""
+    pods = [P.static(copy.deepcopy(pod)) for pod in PODS[:4]] + PODS[4:]
+    kubelet.put(*pods)
+    daemon = start(kubelet, consul)
+    await_for(lambda: consul.statuses() == ALL)
+    kubelet.replace(pods[:4])
+    daemon.await_log("none of the apiserver's")
+    old = daemon.worker("kubelet-reader")
+    os.kill(old.pid, signal.SIGKILL)
+    await_for(
+        lambda: daemon.workers().get("kubelet-reader") not in (None, old)
+    )
+    kubelet.put(P.set_ready(copy.deepcopy(pods[0]), False))
+    expected = {**ALL, P.service_id(pods[0]): "critical"}
+    await_for(lambda: consul.statuses() == expected)
+    await_polls(kubelet, 8)
+    assert consul.statuses() == expected
+    # All that were there before, and one of them is gone.
+    kubelet.put(*pods[:5])
+    del expected[P.service_id(pods[5])]
+    expected[P.service_id(pods[0])] = "passing"
+    await_for(lambda: consul.statuses() == expected)
 
 
 def static_pod():

@@ -165,6 +165,18 @@ def test_file_is_read_again(in_place, pod_file, start, consul):
     await_for(lambda: consul.statuses() == CRITICAL)
 
 
+def test_file_lost_a_pod_meanwhile(pod_file, start, consul):
+    """There is no kubelet that may not have all of its pods yet."""
+    one, other = (P.static(P.web_pod(name)) for name in ("a", "b"))
+    pod_file.put(one, other)
+    first = start(pod_file, consul)
+    await_for(lambda: len(consul.statuses()) == 2)
+    first.stop()
+    pod_file.put(one)
+    start(pod_file, consul)
+    await_for(lambda: consul.statuses() == {P.service_id(one): "passing"})
+
+
 def test_file_of_a_real_kubelet(start, consul):
     start(f"file://{P.DATA}", consul)
     await_for(lambda: len(consul.statuses()) == 7)

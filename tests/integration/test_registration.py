@@ -123,6 +123,21 @@ CASES = {
     ),
     "port-0": ({"service_port": "0"}, {}),
     "port-65536": ({"service_port": "65536"}, {}),
+    "port-with-nul": ({"service_port": "8080\0"}, {}),
+    "health-of-two": (
+        {"service_health": "critical,passing"},
+        {"web": {"Status": "passing"}},
+    ),
+    "sidecar-of-two": (
+        {"sidecar": "web,web"},
+        {"web": {"Status": "critical"}},
+    ),
+    "sidecar-with-nul": (
+        {"sidecar": "web\0"},
+        {"web": {"Status": "critical"}},
+    ),
+    # One in Consul's catalog.
+    "names-in-two-cases": ({"service_names": "web,WEB"}, {"web": WEB}),
     "port-65535": ({"service_port": "65535"}, {"web": {"Port": 65535}}),
     "utf-8": (
         {"service_tags": "größe,日本"},
@@ -151,6 +166,11 @@ REFUSED = {
     "bad-port": r"service-port-b.*http",
     "port-0": r"service-port",
     "port-65536": r"65536",
+    "port-with-nul": r"service-port: holds a NUL",
+    "health-of-two": r"service-health \"critical,passing\"",
+    "sidecar-of-two": r"sidecar \"web,web\"",
+    "sidecar-with-nul": r"sidecar: holds a NUL",
+    "names-in-two-cases": r"service-names \"WEB\"",
 }
 
 

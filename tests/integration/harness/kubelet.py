@@ -1,6 +1,7 @@
 """A kubelet that answers /pods as a test tells it to."""
 
 import contextlib
+import itertools
 import json
 import random
 import ssl
@@ -12,6 +13,8 @@ from .pods import key_of
 
 HEAD = b'{"kind":"PodList","apiVersion":"v1","metadata":{},"items":['
 TAIL = b"]}\n"
+# What a kubelet that has none says.
+NO_PODS = b'{"kind":"PodList","apiVersion":"v1","metadata":{},"items":null}\n'
 
 
 def pod_list(encoded):
@@ -153,6 +156,22 @@ def changed(change):
     return lambda handler: send(
         handler, 200, change(handler.server.kubelet.body())
     )
+
+
+def alternating(*answers):
+    """One answer after another, and again from the first one."""
+    following = itertools.cycle(answers)
+
+    def answer(handler):
+        one = next(following)
+        one(handler)
+
+    return answer
+
+
+def listed(*pods):
+    """A list of these pods."""
+    return fixed(pod_list([json.dumps(pod).encode() for pod in pods]))
 
 
 def edited(edit):

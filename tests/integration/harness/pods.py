@@ -97,6 +97,12 @@ def set_addresses(pod, *addresses):
     return pod
 
 
+def static(pod):
+    """As if it were of a file of the kubelet's, and not the apiserver's."""
+    pod["metadata"]["annotations"]["kubernetes.io/config.source"] = "file"
+    return pod
+
+
 def end(pod):
     pod["metadata"]["deletionTimestamp"] = "2026-11-21T16:00:00Z"
     pod["metadata"]["deletionGracePeriodSeconds"] = 30
