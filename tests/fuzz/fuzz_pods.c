@@ -10,7 +10,6 @@
 #include "common/log.h"
 #include "common/pod.h"
 #include "workers/json_scan.h"
-#include "workers/kubelet_reader/excerpt.h"
 #include "workers/kubelet_reader/pods.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -101,14 +100,15 @@ static void
 check_excerpt(const char *text, size_t len)
 {
 	char *once = xmalloc(len), *twice = xmalloc(len);
-	size_t n = excerpt(text, len, once);
+	size_t n = excerpt(&pod_excerpt, text, len, once);
 	struct json_scan j;
 
 	must(n <= len);
 	json_scan_init(&j, JSON_SCAN_DEPTH_MAX);
 	j.any_names = true;
 	must(json_scan(&j, once, n) == n && j.status == JSON_DONE);
-	must(excerpt(once, n, twice) == n && memcmp(once, twice, n) == 0);
+	must(excerpt(&pod_excerpt, once, n, twice) == n &&
+	    memcmp(once, twice, n) == 0);
 	free(once);
 	free(twice);
 }

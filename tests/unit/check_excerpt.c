@@ -6,7 +6,7 @@
 #include "common/log.h"
 #include "tests/unit/pod_text.h"
 #include "workers/json_scan.h"
-#include "workers/kubelet_reader/excerpt.h"
+#include "workers/kubelet_reader/pods.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))
 
@@ -15,7 +15,7 @@ static char *
 excerpt_of(const char *text, size_t len)
 {
 	char *copy = xmemdup(text, len), *to = xmalloc(len);
-	size_t n = excerpt(copy, len, to);
+	size_t n = excerpt(&pod_excerpt, copy, len, to);
 	char *s;
 
 	ck_assert_uint_le(n, len);
@@ -95,6 +95,22 @@ START_TEST(what_is_read)
 }
 END_TEST
 
+/* Of a server that writes no such names, they are nobody's. */
+START_TEST(names_in_disguise)
+{
+	static const char text[] =
+	    "[{\"\\u0073pec\":1,\"spec\":{\"a\\u0000\":[]}},7]";
+	struct excerpt_conf conf = pod_excerpt;
+	char to[sizeof(text)];
+	size_t n;
+
+	conf.disguised = false;
+	n = excerpt(&conf, text, sizeof(text) - 1, to);
+	ck_assert_uint_eq(n, strlen("[{\"spec\":{}},7]"));
+	ck_assert_mem_eq(to, "[{\"spec\":{}},7]", n);
+}
+END_TEST
+
 START_TEST(depth_that_is_skipped)
 {
 	size_t depth = JSON_SCAN_DEPTH_MAX - 2;
@@ -152,6 +168,7 @@ main(void)
 	int failed;
 
 	tcase_add_loop_test(t, what_is_read, 0, COUNT(pods));
+	tcase_add_test(t, names_in_disguise);
 	tcase_add_test(t, depth_that_is_skipped);
 	tcase_add_loop_test(t, real_pods, 0, 6);
 	suite_add_tcase(s, t);

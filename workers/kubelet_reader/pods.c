@@ -11,7 +11,6 @@
 #include "workers/fields.h"
 #include "workers/json_scan.h"
 #include "workers/kubelet_reader/derivation.h"
-#include "workers/kubelet_reader/excerpt.h"
 #include "workers/tree.h"
 
 /* Identity. */
@@ -348,6 +347,41 @@ derive(json_object *tree, const struct pod_conf *conf, struct refusal *r)
 	return NULL;
 }
 
+/* ---- what is read ---- */
+
+static const struct excerpt_member in_port[] = { { "containerPort", NULL },
+	EXCERPT_END };
+static const struct excerpt_member in_container[] = { { "name", NULL },
+	{ "ports", in_port }, EXCERPT_END };
+static const struct excerpt_member in_init_container[] = { { "name", NULL },
+	{ "restartPolicy", NULL }, EXCERPT_END };
+static const struct excerpt_member in_gate[] = { { "conditionType", NULL },
+	EXCERPT_END };
+static const struct excerpt_member in_address[] = { { "ip", NULL },
+	EXCERPT_END };
+static const struct excerpt_member in_condition[] = { { "type", NULL },
+	{ "status", NULL }, EXCERPT_END };
+static const struct excerpt_member in_container_status[] = { { "name", NULL },
+	{ "ready", NULL }, EXCERPT_END };
+
+static const struct excerpt_member in_metadata[] = { { "name", NULL },
+	{ "namespace", NULL }, { "uid", NULL }, { "deletionTimestamp", NULL },
+	{ "annotations", NULL }, EXCERPT_END };
+static const struct excerpt_member in_spec[] = { { "nodeName", NULL },
+	{ "hostNetwork", NULL }, { "readinessGates", in_gate },
+	{ "containers", in_container }, { "initContainers", in_init_container },
+	EXCERPT_END };
+static const struct excerpt_member in_status[] = { { "phase", NULL },
+	{ "podIP", NULL }, { "hostIP", NULL }, { "podIPs", in_address },
+	{ "hostIPs", in_address }, { "conditions", in_condition },
+	{ "containerStatuses", in_container_status },
+	{ "initContainerStatuses", in_container_status }, EXCERPT_END };
+
+static const struct excerpt_member in_pod[] = { { "metadata", in_metadata },
+	{ "spec", in_spec }, { "status", in_status }, EXCERPT_END };
+
+const struct excerpt_conf pod_excerpt = { in_pod, true };
+
 /* Strict in what is read: no NUL in a name, and no depth. */
 static json_object *
 parse_excerpt(const char *bytes, size_t len, struct refusal *r)
@@ -366,7 +400,8 @@ static json_object *
 parse(const char *bytes, size_t len, struct refusal *r)
 {
 	char *text = xmalloc(len);
-	json_object *tree = parse_excerpt(text, excerpt(bytes, len, text), r);
+	json_object *tree =
+	    parse_excerpt(text, excerpt(&pod_excerpt, bytes, len, text), r);
 
 	free(text);
 	return tree;

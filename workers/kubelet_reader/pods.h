@@ -14,7 +14,11 @@
 #include <stdint.h>
 
 #include "common/service.h"
+#include "workers/excerpt.h"
 #include "workers/refusal.h"
+
+/* What of a pod is read. */
+extern const struct excerpt_conf pod_excerpt;
 
 struct pod_conf {
 	uint64_t min_interval_ms;

@@ -1,52 +1,13 @@
-#include "workers/kubelet_reader/excerpt.h"
+#include "workers/excerpt.h"
 
-#include <stdbool.h>
 #include <string.h>
-
-struct member {
-	const char *name; /* NULL: behind the last */
-	/* What of it, or of each object in it if it is a list. NULL: all. */
-	const struct member *inside;
-};
-
-#define END \
-	{ \
-		NULL, NULL \
-	}
-
-static const struct member in_port[] = { { "containerPort", NULL }, END };
-static const struct member in_container[] = { { "name", NULL },
-	{ "ports", in_port }, END };
-static const struct member in_init_container[] = { { "name", NULL },
-	{ "restartPolicy", NULL }, END };
-static const struct member in_gate[] = { { "conditionType", NULL }, END };
-static const struct member in_address[] = { { "ip", NULL }, END };
-static const struct member in_condition[] = { { "type", NULL },
-	{ "status", NULL }, END };
-static const struct member in_container_status[] = { { "name", NULL },
-	{ "ready", NULL }, END };
-
-static const struct member in_metadata[] = { { "name", NULL },
-	{ "namespace", NULL }, { "uid", NULL }, { "deletionTimestamp", NULL },
-	{ "annotations", NULL }, END };
-static const struct member in_spec[] = { { "nodeName", NULL },
-	{ "hostNetwork", NULL }, { "readinessGates", in_gate },
-	{ "containers", in_container }, { "initContainers", in_init_container },
-	END };
-static const struct member in_status[] = { { "phase", NULL }, { "podIP", NULL },
-	{ "hostIP", NULL }, { "podIPs", in_address }, { "hostIPs", in_address },
-	{ "conditions", in_condition },
-	{ "containerStatuses", in_container_status },
-	{ "initContainerStatuses", in_container_status }, END };
-
-static const struct member in_pod[] = { { "metadata", in_metadata },
-	{ "spec", in_spec }, { "status", in_status }, END };
 
 /* at moves up to end, and to behind what was written. */
 struct copy {
 	const char *at;
 	const char *end;
 	char *to;
+	bool disguised; /* names with escapes are wanted */
 };
 
 static void
@@ -132,10 +93,10 @@ next(struct copy *c)
 	return false;
 }
 
-static void copy_object(struct copy *c, const struct member *wanted);
+static void copy_object(struct copy *c, const struct excerpt_member *wanted);
 
 static void
-copy_array(struct copy *c, const struct member *wanted)
+copy_array(struct copy *c, const struct excerpt_member *wanted)
 {
 	const char *comma = "";
 
@@ -153,7 +114,7 @@ copy_array(struct copy *c, const struct member *wanted)
 }
 
 static void
-copy_wanted(struct copy *c, const struct member *wanted)
+copy_wanted(struct copy *c, const struct excerpt_member *wanted)
 {
 	if (wanted != NULL && *c->at == '{')
 		copy_object(c, wanted);
@@ -164,14 +125,15 @@ copy_wanted(struct copy *c, const struct member *wanted)
 }
 
 /* Of those that are wanted, the one of this name; NULL if it is none. */
-static const struct member *
-find(const struct member *wanted, const char *name, size_t len)
+static const struct excerpt_member *
+find(const struct copy *c, const struct excerpt_member *wanted,
+    const char *name, size_t len)
 {
-	static const struct member disguised = END;
+	static const struct excerpt_member any = EXCERPT_END;
 
 	/* With an escape in it, it could be one of them. */
 	if (memchr(name, '\\', len) != NULL)
-		return &disguised;
+		return c->disguised ? &any : NULL;
 	for (; wanted->name != NULL; wanted++) {
 		if (strlen(wanted->name) == len &&
 		    memcmp(wanted->name, name, len) == 0)
@@ -181,16 +143,17 @@ find(const struct member *wanted, const char *name, size_t len)
 }
 
 /* NULL if it is not wanted; else the name is copied, and the value is to be. */
-static const struct member *
-copy_name(struct copy *c, const struct member *wanted, const char *comma)
+static const struct excerpt_member *
+copy_name(struct copy *c, const struct excerpt_member *wanted,
+    const char *comma)
 {
 	const char *from = c->at;
-	const struct member *m;
+	const struct excerpt_member *m;
 	size_t len;
 
 	skip_string(c);
 	len = (size_t)(c->at - from);
-	m = find(wanted, from + 1, len - 2);
+	m = find(c, wanted, from + 1, len - 2);
 	if (m != NULL) {
 		put(c, comma, strlen(comma));
 		put(c, from, len);
@@ -202,16 +165,16 @@ copy_name(struct copy *c, const struct member *wanted, const char *comma)
 	return m;
 }
 
-/* No deeper than the members above are. */
+/* No deeper than the members that are wanted. */
 static void
-copy_object(struct copy *c, const struct member *wanted)
+copy_object(struct copy *c, const struct excerpt_member *wanted)
 {
 	const char *comma = "";
 
 	c->at++;
 	put(c, "{", 1);
 	while (next(c)) {
-		const struct member *m = copy_name(c, wanted, comma);
+		const struct excerpt_member *m = copy_name(c, wanted, comma);
 
 		if (m == NULL) {
 			skip_value(c);
@@ -224,11 +187,12 @@ copy_object(struct copy *c, const struct member *wanted)
 }
 
 size_t
-excerpt(const char *bytes, size_t len, char *to)
+excerpt(const struct excerpt_conf *conf, const char *bytes, size_t len,
+    char *to)
 {
-	struct copy c = { bytes, bytes + len, to };
+	struct copy c = { bytes, bytes + len, to, conf->disguised };
 
 	skip_space(&c);
-	copy_object(&c, in_pod);
+	copy_wanted(&c, conf->wanted);
 	return (size_t)(c.to - to);
 }
