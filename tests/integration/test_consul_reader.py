@@ -379,6 +379,54 @@ def test_what_is_no_endpoint(catalog, agent, read):
     await_for(lambda: reader.health.state == "ok")
 
 
+def deep(levels):
+    value = {}
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+def test_what_nobody_reads_costs_nobody(catalog, agent, read):
+    """What anybody may register, of services that are nobody's here."""
+    for name in ("web", "api"):
+        catalog.put(name, 0)
+    catalog.node("node-7", "10.9.0.7", **{"a\0": "b"})
+    catalog.put("other", 0, tags=["other"])
+    catalog.check(
+        "other", 0, "critical", Definition={"Header": {"a\0": ["b"]}}
+    )
+    catalog.put("large", 0, tags=["other"])
+    catalog.check("large", 0, "critical", Notes="x" * (5 << 20))
+    proxy = {"DestinationServiceName": "web"}
+    for number, config in enumerate([deep(100), {"a\0": 1}]):
+        catalog.put(
+            "odd",
+            number,
+            Kind="connect-proxy",
+            Proxy={**proxy, "Config": config},
+        )
+    reader = read(agent).await_confirmed()
+    assert sorted(reader.services) == ["api", "odd", "web"]
+    assert len(reader.endpoints("odd")) == 2
+    assert reader.said("a row is too large to be looked at")
+    await_for(lambda: reader.health.state == "ok")
+    catalog.check("web", 0, "critical")
+    reader.await_endpoints("web", {"10.0.0.1": False}, SOON)
+    catalog.take("api", 0)
+    await_for(lambda: "api" not in reader.services, SOON)
+
+
+def test_what_is_too_large_is_left_out(catalog, agent, read):
+    catalog.put("web", 0)
+    catalog.put("web", 1, tags=["kubernetes", "x" * (5 << 18)])
+    catalog.put("n" * 256, 0)
+    reader = read(agent).await_confirmed()
+    assert sorted(reader.services) == ["web"]
+    assert reader.endpoints("web") == {"10.0.0.1": True}
+    assert reader.said("instance web-1 on node-1: what is read of it has more")
+    assert reader.said("1 services are left out: their names are longer")
+
+
 def test_loops_by_option(catalog, agent, read):
     catalog.put("loop", 0, Meta={"external-source": "kubernetes"})
     reader = read(agent, allow_loops="true").await_synced()

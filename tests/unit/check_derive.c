@@ -28,13 +28,13 @@ struct given {
 static struct derived *
 derive_text(const char *text, const struct derive_conf *conf, struct refusal *r)
 {
-	struct element e = { "", 0, text, strlen(text), 0 };
+	struct element e = { "", 0, text, strlen(text), false };
 	struct json_scan scan;
 
-	json_scan_init(&scan, LIMIT_JSON_DEPTH - 1);
+	json_scan_init(&scan, LIMIT_CONSUL_DEPTH);
+	scan.any_names = true;
 	ck_assert_uint_eq(json_scan(&scan, text, e.len), e.len);
 	ck_assert_int_eq(scan.status, JSON_DONE);
-	e.members = scan.members;
 	refusal_clear(r);
 	return derive(&e, "web", conf, r);
 }
@@ -273,6 +273,8 @@ static const struct {
 	    "\"Status\" is not text" },
 	{ "{" NODE "," NODE "," SERVICE "}",
 	    "\"Node\" stands in an object twice" },
+	{ "{" NODE "," SERVICE ",\"Checks\":[{\"Status\":{\"\\u0000\":1}}]}",
+	    "a NUL in a member's name" },
 };
 
 START_TEST(refuses)
@@ -281,6 +283,90 @@ START_TEST(refuses)
 
 	ck_assert_ptr_null(derive_text(nonsense[_i].text, &plain, &r));
 	ck_assert_str_eq(r.why, nonsense[_i].why);
+}
+END_TEST
+
+/* ---- what anybody may register, and nobody reads ---- */
+
+static const char *const unread[] = {
+	",\"Proxy\":{\"Config\":{\"\\u0000\":1,\"a\":1,\"a\":2}}",
+	",\"TaggedAddresses\":{\"x\\u0000\":{\"Address\":7}}",
+	",\"Meta\":{\"\\u0000\":\"\",\"a\":1,\"a\":2,\"z\\u006fne\":7}",
+	",\"Tags\\u0000\":7",
+};
+
+START_TEST(what_nobody_reads_refuses_nothing)
+{
+	char service[512];
+	struct given g = { .service = service };
+	struct refusal r;
+	struct derived *d;
+
+	snprintf(service, sizeof(service), "%s%s", ADDRESS("10.0.0.1"),
+	    unread[_i]);
+	d = derive_given(&g, &r);
+	ck_assert_msg(d != NULL, "%s", r.why);
+	ck_assert_int_eq(d->kind, DERIVED_TAKEN);
+	ck_assert_str_eq(d->notice, "");
+	derived_free(d);
+}
+END_TEST
+
+/* The text with a run of n bytes in place of its "%". */
+static struct derived *
+derive_run(const char *text, size_t n, struct refusal *r)
+{
+	const char *at = strchr(text, '%');
+	char *s = calloc(1, strlen(text) + n);
+	struct derived *d;
+
+	ck_assert_ptr_nonnull(s);
+	memcpy(s, text, (size_t)(at - text));
+	memset(s + (at - text), 'x', n);
+	strcpy(s + (at - text) + n, at + 1);
+	d = derive_text(s, &plain, r);
+	free(s);
+	ck_assert_msg(d != NULL, "%s", r->why);
+	return d;
+}
+
+START_TEST(what_is_too_large_is_left_out)
+{
+	struct refusal r;
+	struct derived *d = derive_run("{" NODE ",\"Service\":{\"ID\":\"i\","
+				       "\"Service\":\"web\",\"Tags\":["
+				       "\"kubernetes\",\"%\"]}}",
+	    300000, &r);
+
+	ck_assert_int_eq(d->kind, DERIVED_BAD);
+	ck_assert_str_eq(d->notice,
+	    "service web: instance i on n1: what is read of it has more than "
+	    "262144 bytes; left out");
+	derived_free(d);
+	/* Not where it is another service's. */
+	d = derive_run("{" NODE ",\"Service\":{\"ID\":\"i\",\"Service\":"
+		       "\"Web\",\"Tags\":[\"%\"]}}",
+	    300000, &r);
+	ck_assert_int_eq(d->kind, DERIVED_OTHERS);
+	derived_free(d);
+}
+END_TEST
+
+/* Each has a name of its own, though none can be read. */
+START_TEST(names_that_are_too_large)
+{
+	static const char text[] =
+	    "{" NODE ",\"Service\":{\"ID\":\"%\",\"Service\":\"web\"}}";
+	struct refusal r;
+	struct derived *a = derive_run(text, 300000, &r);
+	struct derived *b = derive_run(text, 300001, &r);
+
+	ck_assert_int_eq(a->kind, DERIVED_BAD);
+	ck_assert_int_eq(b->kind, DERIVED_BAD);
+	ck_assert_str_ne(a->id, b->id);
+	ck_assert_ptr_nonnull(strstr(a->notice, "more than 262144 bytes"));
+	derived_free(a);
+	derived_free(b);
 }
 END_TEST
 
@@ -360,6 +446,10 @@ main(void)
 	tcase_add_loop_test(t, derives, 0, COUNT(instances));
 	tcase_add_loop_test(t, reads_meta, 0, COUNT(metas));
 	tcase_add_loop_test(t, refuses, 0, COUNT(nonsense));
+	tcase_add_loop_test(t, what_nobody_reads_refuses_nothing, 0,
+	    COUNT(unread));
+	tcase_add_test(t, what_is_too_large_is_left_out);
+	tcase_add_test(t, names_that_are_too_large);
 	tcase_add_test(t, a_name_with_a_nul_is_left_out);
 	tcase_add_loop_test(t, knows_other_services, 0, COUNT(others));
 	tcase_add_test(t, knows_who_counts);

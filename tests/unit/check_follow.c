@@ -545,6 +545,26 @@ START_TEST(a_roster_that_is_useless_waits_for_a_registration)
 }
 END_TEST
 
+/* Unlike follow_sweep(): it is asked for by what anybody may bring about. */
+START_TEST(a_sweep_in_time_keeps_the_pace)
+{
+	uint64_t now = T0 + 50000;
+
+	follow_sweep_in_time(f, T0);
+	ask_all(T0);
+	ck_assert_uint_eq(follow_counts(f).passes, 0);
+	tear_down();
+	set_up();
+	settle();
+	follow_sweep_in_time(f, now);
+	assert_asks(now, "a b");
+	all_came(abc, 2, FOLLOW_READ, now + 400);
+	ck_assert_str_eq(ask_lists(now + 400), "");
+	follow_sweep_in_time(f, now + 401);
+	assert_asks(now + 401, "");
+}
+END_TEST
+
 START_TEST(a_reset_brings_a_sweep)
 {
 	settle();
@@ -957,6 +977,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, nothing_goes_without_catalog_and_pulse);
 	tcase_add_test(t, a_list_that_is_useless_from_the_start);
 	tcase_add_test(t, a_roster_that_is_useless_waits_for_a_registration);
+	tcase_add_test(t, a_sweep_in_time_keeps_the_pace);
 	tcase_add_test(t, a_reset_brings_a_sweep);
 	tcase_add_test(t, a_lost_consul_is_not_hammered);
 	tcase_add_test(t, retry_after_is_honoured);

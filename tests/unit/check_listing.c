@@ -25,8 +25,9 @@ on_element(const struct element *e, void *arg)
 	struct seen *s = arg;
 	size_t len = strlen(s->text);
 
-	snprintf(s->text + len, sizeof(s->text) - len, "%.*s=%.*s(%u);",
-	    (int)e->name_len, e->name, (int)e->len, e->bytes, e->members);
+	snprintf(s->text + len, sizeof(s->text) - len, "%.*s=%.*s%s;",
+	    (int)e->name_len, e->name, (int)e->len, e->bytes,
+	    e->large ? "(large)" : "");
 	return ++s->n != s->refuse_at;
 }
 
@@ -39,11 +40,11 @@ static const struct {
 	{ false, "[]", "", NULL },
 	{ false, " [ ] \n", "", NULL },
 	{ false, "[{\"a\":1,\"b\":{\"c\":[]}}]\n",
-	    "={\"a\":1,\"b\":{\"c\":[]}}(3);", NULL },
-	{ false, "[1 , \"x\",null]", "=1(0);=\"x\"(0);=null(0);", NULL },
+	    "={\"a\":1,\"b\":{\"c\":[]}};", NULL },
+	{ false, "[1 , \"x\",null]", "=1;=\"x\";=null;", NULL },
 	{ true, "{}", "", NULL },
 	{ true, "{\"a\" : [\"t\"] , \"b\\u0041\":[]}",
-	    "\"a\"=[\"t\"](0);\"b\\u0041\"=[](0);", NULL },
+	    "\"a\"=[\"t\"];\"b\\u0041\"=[];", NULL },
 	{ false, "", NULL, "the body is empty" },
 	{ false, "  ", NULL, "the body is empty" },
 	{ false, "{}", NULL, "not a JSON array" },
@@ -62,7 +63,7 @@ static const struct {
 	{ true, "{1:2}", NULL, "a member's name was expected" },
 	{ true, "{\"a\" 1}", NULL, "a colon was expected" },
 	{ true, "{\"a\":}", NULL, "a value was expected" },
-	{ true, "{\"a\\u0000\":1}", "\"a\\u0000\"=1(0);", NULL },
+	{ true, "{\"a\\u0000\":1}", "\"a\\u0000\"=1;", NULL },
 	{ false, "[\"\xff\"]", NULL, "not UTF-8" },
 	{ false, "[\"\x01\"]", NULL, "a raw control byte in a string" },
 	{ false, "[nul]", NULL, "a word that is not true, false or null" },
@@ -115,25 +116,52 @@ START_TEST(stops_where_it_is_told)
 }
 END_TEST
 
+/* What is beyond them costs itself: it is not kept, and all else is. */
+static void
+feed_large(struct elements *s, const char *before, const char *behind)
+{
+	static char piece[65536];
+	size_t fed = 0;
+
+	memset(piece, 'x', sizeof(piece));
+	ck_assert(elements_feed(s, before, strlen(before)));
+	for (; fed <= 2 * (size_t)LIMIT_CONSUL_ELEMENT; fed += sizeof(piece))
+		ck_assert(elements_feed(s, piece, sizeof(piece)));
+	ck_assert(elements_feed(s, behind, strlen(behind)));
+}
+
 START_TEST(an_element_has_bounds)
 {
 	struct seen seen = { "", 0, 0 };
 	struct refusal r;
-	struct elements *s = elements_new(false, on_element, &r, &seen);
-	static char piece[65536];
-	bool ok;
-	size_t fed = 0;
+	struct elements *s = elements_new(true, on_element, &r, &seen);
 
-	memset(piece, 'x', sizeof(piece));
 	elements_begin(s);
-	ok = elements_feed(s, "[\"", 2);
-	while (ok && fed <= 2 * (size_t)LIMIT_CONSUL_ELEMENT) {
-		ok = elements_feed(s, piece, sizeof(piece));
-		fed += sizeof(piece);
-	}
-	ck_assert(!ok);
-	ck_assert_uint_le(fed, LIMIT_CONSUL_ELEMENT + sizeof(piece));
-	ck_assert_str_eq(r.why, "an element is too large");
+	feed_large(s, "{\"a\":1,\"b\":[\"", "\"],\"c\":[2],\"");
+	feed_large(s, "", "\":3,\"d\":4}");
+	ck_assert(elements_end(s));
+	ck_assert_str_eq(seen.text,
+	    "\"a\"=1;\"b\"=(large);\"c\"=[2];=3(large);\"d\"=4;");
+	elements_free(s);
+}
+END_TEST
+
+/* Where it is not looked at, anything may stand. */
+START_TEST(an_element_may_be_deep_and_odd)
+{
+	struct seen seen = { "", 0, 0 };
+	struct refusal r;
+	struct elements *s = elements_new(false, on_element, &r, &seen);
+	static char deep[2 * 10000];
+
+	memset(deep, '[', 10000);
+	memset(deep + 10000, ']', 10000);
+	elements_begin(s);
+	ck_assert(elements_feed(s, "[{\"\\u0000\":", 11));
+	ck_assert(elements_feed(s, deep, sizeof(deep)));
+	ck_assert(elements_feed(s, "}]", 2));
+	ck_assert(elements_end(s));
+	ck_assert_int_eq(seen.n, 1);
 	elements_free(s);
 }
 END_TEST
@@ -350,6 +378,121 @@ START_TEST(consul_itself_has_no_disguise)
 }
 END_TEST
 
+/* ---- what anybody may register ---- */
+
+static const struct turn odd_checks[] = {
+	{ "[" CHECK("n1", "c", "critical", "w-1", "web",
+	      ",\"Definition\":{\"Header\":{\"\\u0000\":[],\"a\":1,\"a\":2}}") "]",
+	    "web;" },
+	{ "[" CHECK("n1", "c", "critical", "w-1", "web",
+	      ",\"Def\\u0000\":7") "]",
+	    "" },
+};
+
+static const struct turn odd_nodes[] = {
+	{ "[{\"Node\":\"n1\",\"Meta\":{\"\\u0000\":\"\"}}]", "@n1;" },
+	{ "[{\"Node\":\"n1\",\"Meta\":{\"\\u0000\":\"\",\"a\":7}}]", "@n1;" },
+};
+
+START_TEST(what_nobody_reads_refuses_no_list)
+{
+	play(LISTING_CHECKS, odd_checks, COUNT(odd_checks));
+	play(LISTING_ROSTER, odd_checks, COUNT(odd_checks));
+	play(LISTING_NODES, odd_nodes, COUNT(odd_nodes));
+}
+END_TEST
+
+static void
+feed_text(struct listing *l, const char *text)
+{
+	ck_assert_msg(listing_feed(l, text, strlen(text)), "%s",
+	    listing_refusal(l)->why);
+}
+
+static void
+feed_run(struct listing *l, size_t n)
+{
+	static char run[65536];
+
+	memset(run, 'x', sizeof(run));
+	for (; n > 0; n -= n < sizeof(run) ? n : sizeof(run))
+		ck_assert(
+		    listing_feed(l, run, n < sizeof(run) ? n : sizeof(run)));
+}
+
+static const struct {
+	size_t run;
+	size_t large; /* rows */
+} runs[] = {
+	{ 100, 0 },
+	{ 300000, 1 },
+	{ 2 * LIMIT_CONSUL_ELEMENT, 1 },
+};
+
+static void
+end_well(struct listing *l, const char *wanted)
+{
+	changes[0] = '\0';
+	ck_assert(listing_end(l));
+	listing_commit(l);
+	ck_assert_str_eq(changes, wanted);
+}
+
+START_TEST(a_row_that_is_too_large_costs_itself)
+{
+	struct listing *l = new_listing(LISTING_CHECKS);
+
+	listing_begin(l);
+	feed_text(l,
+	    "[" CHECK("n1", "c", "critical", "w-1", "web",
+		"") ",{\"Node\":\"n1\",\"CheckID\":\"");
+	feed_run(l, runs[_i].run);
+	feed_text(l,
+	    "\",\"ServiceID\":\"a\",\"ServiceName\":\"api\"}," CHECK("n2", "c",
+		"critical", "", "", "") "]");
+	end_well(l, runs[_i].large > 0 ? "@n2;web;" : "@n2;api;web;");
+	ck_assert_uint_eq(listing_odd(l)->large, runs[_i].large);
+	ck_assert(read_body(l, "[]"));
+	ck_assert_uint_eq(listing_odd(l)->large, 0);
+	listing_free(l);
+}
+END_TEST
+
+/* Consul says that it has our tag: it is not to be lost for having others. */
+START_TEST(a_service_with_too_many_tags_is_in_the_list)
+{
+	struct listing *l = new_listing(LISTING_CATALOG);
+
+	listing_begin(l);
+	feed_text(l, "{\"consul\":[],\"web\":[\"kubernetes\",\"");
+	feed_run(l, runs[_i].run);
+	feed_text(l, "\"],\"api\":[\"kubernetes\"]}");
+	end_well(l, "api;web;");
+	ck_assert_uint_eq(listing_odd(l)->large, runs[_i].large);
+	ck_assert(listing_has_service(l, "web"));
+	listing_free(l);
+}
+END_TEST
+
+START_TEST(names_that_cannot_be_asked_for_are_told)
+{
+	struct listing *l = new_listing(LISTING_CATALOG);
+
+	listing_begin(l);
+	feed_text(l, "{\"a\\u0000\":[\"kubernetes\"],\"b\\u0000\":[],\"");
+	feed_run(l, LIMIT_SERVICE_NAME);
+	feed_text(l, "\":[\"kubernetes\"],\"");
+	feed_run(l, LIMIT_SERVICE_NAME + 1);
+	feed_text(l, "\":[\"kubernetes\"]}");
+	ck_assert(listing_end(l));
+	listing_commit(l);
+	ck_assert_uint_eq(listing_odd(l)->names, 2);
+	ck_assert_mem_eq(listing_odd(l)->name, "xxx", 3);
+	ck_assert_uint_eq(listing_odd(l)->large, 0);
+	listing_free(l);
+}
+END_TEST
+
 START_TEST(knows_who_is_in_the_list_that_counts)
 {
 	struct listing *l = new_listing(LISTING_CATALOG);
@@ -382,11 +525,18 @@ main(void)
 	tcase_add_loop_test(t, splits, 0, COUNT(bodies));
 	tcase_add_test(t, stops_where_it_is_told);
 	tcase_add_test(t, an_element_has_bounds);
+	tcase_add_test(t, an_element_may_be_deep_and_odd);
 	tcase_add_test(t, sees_what_the_catalog_says);
 	tcase_add_test(t, sees_what_the_checks_say);
 	tcase_add_test(t, sees_what_the_roster_says);
 	tcase_add_test(t, sees_what_the_nodes_say);
 	tcase_add_test(t, elsewhere_any_service_will_do);
+	tcase_add_test(t, what_nobody_reads_refuses_no_list);
+	tcase_add_loop_test(t, a_row_that_is_too_large_costs_itself, 0,
+	    COUNT(runs));
+	tcase_add_loop_test(t, a_service_with_too_many_tags_is_in_the_list, 0,
+	    COUNT(runs));
+	tcase_add_test(t, names_that_cannot_be_asked_for_are_told);
 	tcase_add_test(t, consul_itself_has_no_disguise);
 	tcase_add_test(t, knows_who_is_in_the_list_that_counts);
 	suite_add_tcase(s, t);

@@ -5,11 +5,48 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "common/log.h"
+#include "workers/consul_reader/picked.h"
 #include "workers/consul_reader/text.h"
 #include "workers/fields.h"
-#include "workers/tree.h"
+
+/* What is read of an instance, in all and of its names. */
+#define LOOP_SOURCE  "external-source"
+#define LOOP_SYNC    "external-sync-source"
+#define PORT_NAME    "kubernetes-port-name"
+#define APP_PROTOCOL "kubernetes-app-protocol"
+#define NODE_NAME    "kubernetes-node-name"
+#define ZONE         "kubernetes-zone"
+#define PLAIN_ZONE   "zone"
+
+static const struct excerpt_member in_locality[] = { { "Zone", NULL },
+	EXCERPT_END };
+static const struct excerpt_member in_node_meta[] = { { NODE_NAME, NULL },
+	{ ZONE, NULL }, { PLAIN_ZONE, NULL }, EXCERPT_END };
+static const struct excerpt_member in_service_meta[] = { { LOOP_SOURCE, NULL },
+	{ LOOP_SYNC, NULL }, { PORT_NAME, NULL }, { APP_PROTOCOL, NULL },
+	EXCERPT_END };
+static const struct excerpt_member in_node[] = { { "Node", NULL },
+	{ "Address", NULL }, { "Meta", in_node_meta },
+	{ "Locality", in_locality }, EXCERPT_END };
+static const struct excerpt_member in_service[] = { { "ID", NULL },
+	{ "Service", NULL }, { "Tags", NULL }, { "Address", NULL },
+	{ "Port", NULL }, { "Meta", in_service_meta }, { "CreateIndex", NULL },
+	{ "Locality", in_locality }, EXCERPT_END };
+static const struct excerpt_member in_check[] = { { "Status", NULL },
+	EXCERPT_END };
+static const struct excerpt_member in_instance[] = { { "Node", in_node },
+	{ "Service", in_service }, { "Checks", in_check }, EXCERPT_END };
+
+static const struct excerpt_member name_in_node[] = { { "Node", NULL },
+	EXCERPT_END };
+static const struct excerpt_member names_in_service[] = { { "ID", NULL },
+	{ "Service", NULL }, EXCERPT_END };
+static const struct excerpt_member names_in_instance[] = {
+	{ "Node", name_in_node }, { "Service", names_in_service }, EXCERPT_END
+};
 
 struct source {
 	json_object *node;
@@ -136,8 +173,8 @@ static const struct {
 	const char *key;
 	const char *value;
 } loop_marks[] = {
-	{ "external-source", "kubernetes" },
-	{ "external-sync-source", "katalog-sync" },
+	{ LOOP_SOURCE, "kubernetes" },
+	{ LOOP_SYNC, "katalog-sync" },
 };
 
 static bool
@@ -247,18 +284,17 @@ static const struct meta_key {
 	bool (*good)(const char *s);
 	const char *what;
 } meta_keys[] = {
-	{ "kubernetes-port-name", OF_SERVICE,
-	    offsetof(struct derived, port_name), backend_is_label,
+	{ PORT_NAME, OF_SERVICE, offsetof(struct derived, port_name),
+	    backend_is_label,
 	    "not the name of a port (at most 63 lower-case letters, digits "
 	    "and -)" },
-	{ "kubernetes-app-protocol", OF_SERVICE,
-	    offsetof(struct derived, app_protocol), backend_is_qualified,
-	    "not an appProtocol" },
-	{ "kubernetes-node-name", OF_NODE, offsetof(struct derived, k8s_node),
+	{ APP_PROTOCOL, OF_SERVICE, offsetof(struct derived, app_protocol),
+	    backend_is_qualified, "not an appProtocol" },
+	{ NODE_NAME, OF_NODE, offsetof(struct derived, k8s_node),
 	    backend_is_subdomain, "not the name of a node" },
-	{ "kubernetes-zone", OF_NODE, offsetof(struct derived, zone),
-	    backend_is_label_value, "not a zone" },
-	{ "zone", OF_NODE, offsetof(struct derived, zone),
+	{ ZONE, OF_NODE, offsetof(struct derived, zone), backend_is_label_value,
+	    "not a zone" },
+	{ PLAIN_ZONE, OF_NODE, offsetof(struct derived, zone),
 	    backend_is_label_value, "not a zone" },
 };
 
@@ -388,18 +424,63 @@ derived_free(struct derived *d)
 	free(d);
 }
 
+static void
+read_picked(json_object *o, struct source *src, struct derived *d)
+{
+	if (!json_object_is_type(o, json_type_object))
+		refuse(src->refusal, "an instance is not an object");
+	else if (read_objects(o, src))
+		read_all(src, d);
+}
+
+/* Whose names are as large, too, has one by its bytes. */
+static void
+name_by_hash(const struct element *e, struct derived *d)
+{
+	XXH128_hash_t h = XXH3_128bits(e->bytes, e->len);
+	char name[64];
+
+	snprintf(name, sizeof(name), NUL_IN_NAME "%016llx%016llx",
+	    (unsigned long long)h.high64, (unsigned long long)h.low64);
+	set(&d->id, name);
+}
+
+/* Its names are, and maybe not even they. */
+static void
+read_large(const struct element *e, struct source *src, struct derived *d)
+{
+	bool large;
+	json_object *o = picked_parse(names_in_instance, e->bytes, e->len,
+	    &large, src->refusal);
+
+	if (large)
+		name_by_hash(e, d);
+	else if (o != NULL && json_object_is_type(o, json_type_object) &&
+	    read_objects(o, src))
+		read_names(src, d);
+	if (d->kind != DERIVED_OTHERS) {
+		d->kind = DERIVED_BAD;
+		notice(src, d,
+		    "what is read of it has more than %d bytes; "
+		    "left out",
+		    PICKED_MAX);
+	}
+	json_object_put(o);
+}
+
 struct derived *
 derive(const struct element *e, const char *service,
     const struct derive_conf *conf, struct refusal *r)
 {
 	struct source src = { .name = service, .conf = conf, .refusal = r };
-	json_object *o = tree_parse(e->bytes, e->len, e->members, r);
 	struct derived *d = derived_new();
+	bool large;
+	json_object *o = picked_parse(in_instance, e->bytes, e->len, &large, r);
 
-	if (!json_object_is_type(o, json_type_object))
-		refuse(r, "an instance is not an object");
-	else if (read_objects(o, &src))
-		read_all(&src, d);
+	if (large)
+		read_large(e, &src, d);
+	else if (!refused(r))
+		read_picked(o, &src, d);
 	json_object_put(o);
 	if (!refused(r))
 		return d;

@@ -24,6 +24,7 @@ struct buffer {
 	char *bytes;
 	size_t len;
 	size_t cap;
+	bool large; /* too much came: it is not kept */
 };
 
 struct elements {
@@ -82,22 +83,33 @@ elements_free(struct elements *s)
 	free(s);
 }
 
+static void
+clear(struct buffer *b)
+{
+	b->len = 0;
+	b->large = false;
+}
+
 void
 elements_begin(struct elements *s)
 {
 	s->state = ST_BEGIN;
 	s->offset = 0;
-	s->name.len = s->value.len = 0;
+	clear(&s->name);
+	clear(&s->value);
 	refusal_clear(s->refusal);
 }
 
-static bool
-append(struct elements *s, struct buffer *b, const char *bytes, size_t len)
+static void
+append(struct buffer *b, const char *bytes, size_t len)
 {
 	size_t cap = b->cap > 0 ? b->cap : 4096;
 
-	if (len > LIMIT_CONSUL_ELEMENT - b->len)
-		return stop(s, "an element is too large");
+	b->large = b->large || len > LIMIT_CONSUL_ELEMENT - b->len;
+	if (b->large) {
+		b->len = 0;
+		return;
+	}
 	while (cap < b->len + len)
 		cap *= 2;
 	if (cap != b->cap)
@@ -105,7 +117,6 @@ append(struct elements *s, struct buffer *b, const char *bytes, size_t len)
 	b->cap = cap;
 	memcpy(b->bytes + b->len, bytes, len);
 	b->len += len;
-	return true;
 }
 
 /* Runs the scan over the piece. */
@@ -157,7 +168,7 @@ on_next(struct elements *s, struct piece *p)
 	if (*p->at != '"')
 		return stop(s, "a member's name was expected");
 	json_scan_init(&s->scan, 0);
-	s->name.len = 0;
+	clear(&s->name);
 	s->state = ST_NAME;
 	return true;
 }
@@ -175,8 +186,9 @@ on_name(struct elements *s, struct piece *p)
 {
 	const char *from = p->at;
 
-	if (!scan(s, p) || !append(s, &s->name, from, (size_t)(p->at - from)))
+	if (!scan(s, p))
 		return false;
+	append(&s->name, from, (size_t)(p->at - from));
 	if (s->scan.status == JSON_DONE)
 		s->state = ST_COLON;
 	return true;
@@ -192,8 +204,9 @@ static bool
 on_value_begin(struct elements *s, struct piece *p)
 {
 	(void)p;
-	json_scan_init(&s->scan, LIMIT_JSON_DEPTH - 1);
-	s->value.len = 0;
+	json_scan_init(&s->scan, LIMIT_CONSUL_DEPTH);
+	s->scan.any_names = true;
+	clear(&s->value);
 	s->state = ST_VALUE;
 	return true;
 }
@@ -206,7 +219,7 @@ hand_out(struct elements *s, const char *bytes, size_t len)
 		.name_len = s->object ? s->name.len : 0,
 		.bytes = bytes,
 		.len = len,
-		.members = s->scan.members,
+		.large = s->name.large || s->value.large,
 	};
 
 	s->state = ST_BEHIND;
@@ -223,10 +236,9 @@ on_value(struct elements *s, struct piece *p)
 	if (!scan(s, p))
 		return false;
 	done = s->scan.status == JSON_DONE;
-	if (done && s->value.len == 0)
+	if (done && s->value.len == 0 && !s->value.large)
 		return hand_out(s, from, (size_t)(p->at - from));
-	if (!append(s, &s->value, from, (size_t)(p->at - from)))
-		return false;
+	append(&s->value, from, (size_t)(p->at - from));
 	return !done || hand_out(s, s->value.bytes, s->value.len);
 }
 

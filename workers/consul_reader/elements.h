@@ -1,7 +1,8 @@
 /*
  * Splits a JSON array, or an object, that comes in pieces of any size into its
  * elements, in memory of one element. Pure. All of the body is checked to be
- * JSON (json_scan.h), UTF-8 included.
+ * JSON (json_scan.h), UTF-8 included, as deep as Go's encoder writes it and with
+ * any names of members inside of the elements.
  *
  * What the elements say is void until elements_end() has said that the body
  * was whole.
@@ -20,7 +21,11 @@ struct element {
 	size_t name_len;
 	const char *bytes; /* the value, valid during the call */
 	size_t len;
-	uint32_t members; /* of all objects in the value */
+	/*
+	 * Name or value came in pieces and is over LIMIT_CONSUL_ELEMENT: that
+	 * was checked, but not kept, and its length is 0.
+	 */
+	bool large;
 };
 
 /* False: the body is refused, and the refusal says why. */

@@ -368,6 +368,14 @@ follow_sweep(struct follow *f, uint64_t now)
 	f->pass.not_before = sooner(f->pass.not_before, now);
 }
 
+/* Before the first list there is nothing to read. */
+void
+follow_sweep_in_time(struct follow *f, uint64_t now)
+{
+	if (f->listed)
+		errand_want(&f->pass, now);
+}
+
 void
 follow_doubt(struct follow *f)
 {
@@ -548,8 +556,8 @@ follow_list_failed(struct follow *f, enum query_list list, enum follow_end end,
 		retry_after_ms = own_pause(f, list, end, now);
 	index_failed(&f->lists[list], end == FOLLOW_BUSY, retry_after_ms, now);
 	f->useless[list] = fails_alone(f, list, end);
-	if (f->useless[list] && f->listed)
-		errand_want(&f->pass, now);
+	if (f->useless[list])
+		follow_sweep_in_time(f, now);
 	return f->useless[list];
 }
 

@@ -157,6 +157,8 @@ unsigned follow_failures(const struct follow_target *t);
 
 /* All is to be read again, soon (sweep). */
 void follow_sweep(struct follow *f, uint64_t now);
+/* The same, as soon as sweeps may be. */
+void follow_sweep_in_time(struct follow *f, uint64_t now);
 /* Something may have been hidden: this pass makes sure of nothing. */
 void follow_doubt(struct follow *f);
 /* The catalog may hide services: until it does not, no pass makes sure. */

@@ -186,6 +186,8 @@ on_instance(const struct element *e, void *arg)
 	};
 	struct inst *in = RB_FIND(inst_hashes, &st->s->hashes, &key);
 
+	if (e->large)
+		return refuse(st->refusal, "an instance is too large");
 	return in != NULL ? stage_known(st, in) : stage_fresh(st, e, key.hash);
 }
 

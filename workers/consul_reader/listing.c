@@ -9,9 +9,9 @@
 #include "common/log.h"
 #include "workers/consul_reader/elements.h"
 #include "workers/consul_reader/marks.h"
+#include "workers/consul_reader/picked.h"
 #include "workers/consul_reader/text.h"
 #include "workers/fields.h"
-#include "workers/tree.h"
 
 #define CONSUL_ITSELF "consul"
 
@@ -24,6 +24,7 @@ struct listing {
 	struct elements *elements;
 	struct marks *marks;
 	struct refusal refusal;
+	struct listing_odd odd;
 	bool has_consul;
 };
 
@@ -60,13 +61,19 @@ hash_end(XXH3_state_t *h)
 }
 
 /* Names that we could not ask for, or not tell apart, are passed over. */
+static bool
+is_odd(const struct text *name)
+{
+	return text_has_nul(name) || name->len == 0 ||
+	    name->len > LIMIT_SERVICE_NAME;
+}
+
 static void
 mark(struct listing *l, char about, const struct text *name, XXH128_hash_t row)
 {
 	char key[LIMIT_SERVICE_NAME + 2];
 
-	if (text_has_nul(name) || name->len == 0 ||
-	    name->len > LIMIT_SERVICE_NAME)
+	if (is_odd(name))
 		return;
 	key[0] = about;
 	memcpy(key + 1, name->s, name->len + 1);
@@ -92,6 +99,16 @@ hash_tags(struct listing *l, json_object *tags, XXH3_state_t *h, bool *tagged)
 	return true;
 }
 
+static void
+mark_tagged(struct listing *l, const struct text *name, XXH128_hash_t row)
+{
+	mark(l, MARK_SERVICE, name, row);
+	if (!is_odd(name))
+		return;
+	l->odd.names++;
+	strlcpy(l->odd.name, name->s, sizeof(l->odd.name));
+}
+
 static bool
 add_tags(struct listing *l, const struct text *name, json_object *tags)
 {
@@ -100,7 +117,7 @@ add_tags(struct listing *l, const struct text *name, json_object *tags)
 	XXH128_hash_t row = hash_end(h);
 
 	if (ok && tagged)
-		mark(l, MARK_SERVICE, name, row);
+		mark_tagged(l, name, row);
 	return ok;
 }
 
@@ -120,6 +137,33 @@ add_service(struct listing *l, json_object *name, json_object *tags)
 	return true;
 }
 
+/* NULL: refused, or it is large. */
+static json_object *
+pick(struct listing *l, const struct excerpt_member *wanted, const char *bytes,
+    size_t len)
+{
+	bool large;
+	json_object *o = picked_parse(wanted, bytes, len, &large, &l->refusal);
+
+	l->odd.large += large;
+	return o;
+}
+
+/*
+ * Its tags are too many to be looked at, but Consul named it for having ours:
+ * what its instances say counts.
+ */
+static bool
+add_large(struct listing *l, json_object *name)
+{
+	struct text t;
+	XXH128_hash_t none = { 0, 0 };
+
+	if (text_of(name, &t))
+		mark_tagged(l, &t, none);
+	return true;
+}
+
 /* A parser by pieces would wait for what is behind a word like this. */
 static bool
 is_null(const struct element *e)
@@ -128,18 +172,35 @@ is_null(const struct element *e)
 }
 
 static bool
-on_service(struct listing *l, const struct element *e)
+add_named(struct listing *l, const struct element *e, json_object *name)
 {
-	json_object *name = tree_parse(e->name, e->name_len, 0, &l->refusal);
+	size_t large = l->odd.large;
 	json_object *tags = NULL;
 	bool ok;
 
-	if (!is_null(e))
-		tags = tree_parse(e->bytes, e->len, e->members, &l->refusal);
-	ok = !refused(&l->refusal) && add_service(l, name, tags);
-	json_object_put(name);
+	if (e->len > 0 && !is_null(e))
+		tags = pick(l, NULL, e->bytes, e->len);
+	if (refused(&l->refusal))
+		return false;
+	ok = e->len == 0 || l->odd.large > large ? add_large(l, name)
+						 : add_service(l, name, tags);
 	json_object_put(tags);
 	return ok;
+}
+
+static bool
+on_service(struct listing *l, const struct element *e)
+{
+	json_object *name = NULL;
+	bool ok = true;
+
+	l->odd.large += e->large;
+	if (e->name_len > 0)
+		name = pick(l, NULL, e->name, e->name_len);
+	if (name != NULL)
+		ok = add_named(l, e, name);
+	json_object_put(name);
+	return ok && !refused(&l->refusal);
 }
 
 /* ---- checks ---- */
@@ -153,6 +214,10 @@ static const char *const check_texts[CHECK_TEXTS] = {
 	[SERVICE_NAME] = "ServiceName",
 	[STATUS] = "Status",
 };
+
+static const struct excerpt_member in_check[] = { { "Node", NULL },
+	{ "CheckID", NULL }, { "ServiceID", NULL }, { "ServiceName", NULL },
+	{ "Status", NULL }, { "CreateIndex", NULL }, EXCERPT_END };
 
 /*
  * A row's identity and state, not its output: that changes without a meaning
@@ -194,6 +259,9 @@ on_check(struct listing *l, json_object *o)
 
 /* ---- nodes: all that Consul says of one, its own index included ---- */
 
+static const struct excerpt_member in_node[] = { { "Node", NULL },
+	EXCERPT_END };
+
 static bool
 on_node(struct listing *l, json_object *o, const struct element *e)
 {
@@ -212,15 +280,19 @@ on_node(struct listing *l, json_object *o, const struct element *e)
 static bool
 on_row(struct listing *l, const struct element *e)
 {
-	json_object *o = tree_parse(e->bytes, e->len, e->members, &l->refusal);
-	bool ok;
+	bool nodes = l->conf.kind == LISTING_NODES, ok = true;
+	json_object *o;
 
-	if (!json_object_is_type(o, json_type_object))
+	l->odd.large += e->large;
+	if (e->large)
+		return true;
+	o = pick(l, nodes ? in_node : in_check, e->bytes, e->len);
+	if (refused(&l->refusal))
+		ok = false;
+	else if (o != NULL && !json_object_is_type(o, json_type_object))
 		ok = refuse(&l->refusal, "a row is not an object");
-	else if (l->conf.kind == LISTING_NODES)
-		ok = on_node(l, o, e);
-	else
-		ok = on_check(l, o);
+	else if (o != NULL)
+		ok = nodes ? on_node(l, o, e) : on_check(l, o);
 	json_object_put(o);
 	return ok;
 }
@@ -263,6 +335,7 @@ void
 listing_begin(struct listing *l)
 {
 	l->has_consul = false;
+	l->odd = (struct listing_odd){ 0 };
 	marks_begin(l->marks);
 	elements_begin(l->elements);
 }
@@ -303,6 +376,12 @@ void
 listing_drop(struct listing *l)
 {
 	marks_drop(l->marks);
+}
+
+const struct listing_odd *
+listing_odd(const struct listing *l)
+{
+	return &l->odd;
 }
 
 const struct refusal *

@@ -7,7 +7,8 @@
  *	roster		/v1/health/state/any	instances, by their checks
  *	nodes		/v1/catalog/nodes	nodes, their addresses and meta
  *
- * What is not as Consul's API says refuses the whole list.
+ * What is not as Consul's API says refuses the whole list. What anybody may
+ * register does not: a row that is too large is passed over (listing_odd()).
  */
 #ifndef LISTING_H
 #define LISTING_H
@@ -62,6 +63,17 @@ void listing_commit(struct listing *l);
 bool listing_has_service(const struct listing *l, const char *name);
 /* It does not count; at any time. */
 void listing_drop(struct listing *l);
+
+/*
+ * Of the list that was read last: what is in it, and is not followed.
+ */
+struct listing_odd {
+	size_t large; /* rows over LIMIT_CONSUL_ELEMENT or PICKED_MAX */
+	/* Catalog: tagged services with a name that can't be asked for. */
+	size_t names;
+	char name[LIMIT_TEXT]; /* the beginning of one of them */
+};
+const struct listing_odd *listing_odd(const struct listing *l);
 
 /* Why it was refused. */
 const struct refusal *listing_refusal(const struct listing *l);

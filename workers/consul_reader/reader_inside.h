@@ -25,8 +25,11 @@ struct list {
 	enum query_list which;
 	struct listing *listing;
 	struct http_request *request; /* NULL: none under way */
+	size_t left_out; /* services, by their names */
 	bool counted; /* once: from then on, what differs is news */
 	struct log_once said_useless;
+	struct log_once said_large;
+	struct log_once said_names;
 };
 
 struct read {
@@ -97,6 +100,8 @@ void say_no_trouble(struct reader *r);
 /* A list is done without; and it no longer is. */
 void say_useless(struct list *l, const char *text);
 void say_useful(struct list *l);
+/* What of a list that counts was passed over. */
+void say_odd(struct list *l, const struct listing_odd *odd);
 /* One service can't be read; again: not for the first time. */
 void say_unreadable(struct reader *r, const char *service, const char *text,
     bool again);

@@ -89,6 +89,17 @@ on_reset(struct reader *r, enum query_list which, uint64_t now)
 	say_reset(r, which);
 }
 
+/* Whom the rows that were passed over are about is not known. */
+static void
+look_at_odd(struct list *l, uint64_t now)
+{
+	const struct listing_odd *odd = listing_odd(l->listing);
+
+	if (odd->large > 0)
+		follow_sweep_in_time(l->r->follow, now);
+	say_odd(l, odd);
+}
+
 static void
 list_came(struct list *l, const struct answer_said *said)
 {
@@ -105,6 +116,7 @@ list_came(struct list *l, const struct answer_said *said)
 		on_reset(r, l->which, now);
 	listing_commit(l->listing);
 	take_list(r, l, said->worth);
+	look_at_odd(l, now);
 	say_useful(l);
 	say_no_trouble(r);
 }

@@ -81,6 +81,35 @@ say_useful(struct list *l)
 	    l->r->consul.name, list_name(l->which));
 }
 
+static void
+say_large(struct list *l, size_t n)
+{
+	if (n > 0)
+		log_once_warn(&l->said_large,
+		    "consul at %s: read %s: a row is too large to be looked "
+		    "at; all services are read instead when the list changes",
+		    l->r->consul.name, list_name(l->which));
+	else
+		log_once_clear(&l->said_large,
+		    "consul at %s: read %s: no row is too large any more",
+		    l->r->consul.name, list_name(l->which));
+}
+
+void
+say_odd(struct list *l, const struct listing_odd *odd)
+{
+	say_large(l, odd->large);
+	l->left_out = odd->names;
+	if (odd->names > 0)
+		log_once_warn(&l->said_names,
+		    "%zu services are left out: their names are longer than "
+		    "%d bytes, or hold a NUL; one is \"%.300s\"",
+		    odd->names, LIMIT_SERVICE_NAME, odd->name);
+	else
+		log_once_clear(&l->said_names,
+		    "no service is left out for its name any more");
+}
+
 void
 say_unreadable(struct reader *r, const char *service, const char *text,
     bool again)
@@ -201,7 +230,8 @@ tell(struct reader *r)
 	metric_set(r->metrics, M_READER_SERVICES, n.services);
 	metric_set(r->metrics, M_READER_ENDPOINTS, n.ready);
 	metric_set(r->metrics, M_READER_WAITING, n.waiting);
-	metric_set(r->metrics, M_READER_LEFT_OUT_BAD, n.bad);
+	metric_set(r->metrics, M_READER_LEFT_OUT_BAD,
+	    n.bad + r->lists[QUERY_CATALOG].left_out);
 	metric_set(r->metrics, M_READER_LEFT_OUT_LOOP, n.loops);
 	metric_set(r->metrics, M_READER_LEFT_OUT_FULL, n.left_out);
 	say_waiting(r, n.waiting);
