@@ -6,7 +6,14 @@ import json
 import pytest
 
 from harness.catalog import TAG, Instance, instances
-from harness.space import INSTANCE, MANAGED, NAME, SERVICE_NAME, SLICE_MANAGED
+from harness.space import (
+    INSTANCE,
+    MANAGED,
+    NAME,
+    SERVICE_NAME,
+    SLICE_MANAGED,
+    Endpoint,
+)
 from harness.waiting import await_for, holds_for
 
 DOMAIN = "example.org"
@@ -125,6 +132,22 @@ def test_stop_leaves_the_objects(sync, space, catalog, consul):
     before = space.versions()
     daemon.stop()
     assert space.versions() == before
+
+
+def test_names_that_collide_stay_whose_they_are(sync, space, catalog, consul):
+    """The older one's instances are rolled, and so younger, at a restart."""
+    catalog.put(Instance("a-b", 1, address="10.64.0.1"))
+    catalog.put(Instance("a_b", address="10.64.0.2"))
+    daemon = sync(consul, space)
+    catalog.put(rolled := Instance("a-b", 2, address="10.64.0.3"))
+    catalog.remove(Instance("a-b", 1, address="10.64.0.1"))
+    addresses = {Endpoint(rolled.address, 8080, True)}
+    await_for(lambda: space.endpoints("a-b") == addresses, 10)
+    daemon.stop()
+    mark = space.cluster.mark()
+    sync(consul, space, name="second")
+    holds_for(lambda: space.endpoints("a-b") == addresses, 1)
+    assert space.writes(mark) == []
 
 
 def foreign(name):

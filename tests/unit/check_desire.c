@@ -215,6 +215,26 @@ START_TEST(a_name_changes_hands)
 }
 END_TEST
 
+START_TEST(the_cluster_says_who_has_a_name)
+{
+	char text[256], first[NAME_MAX_LEN + 1];
+
+	put("a_b", 1);
+	put("a-b", 2);
+	desire_settle(d);
+	strlcpy(first, loser, sizeof(first));
+	said[0] = '\0';
+	desire_hold(d, "a-b", "none");
+	desire_hold(d, "a-b", "a_b");
+	says("");
+	desire_hold(d, "a-b", "a-b");
+	desire_settle(d);
+	snprintf(text, sizeof(text),
+	    "!a_b:a-b;-%s;-a-b;a-b=a-b:0/0;%s=a_b:0/0;", first, loser);
+	says(text);
+}
+END_TEST
+
 /* Instances 1 to n, each at a port of its own. */
 static void
 put_ports(const char *name, uint16_t from, uint16_t n)
@@ -271,6 +291,7 @@ main(void)
 	tcase_add_test(t, only_what_is_touched);
 	tcase_add_test(t, gone_and_back_is_a_change);
 	tcase_add_test(t, a_name_changes_hands);
+	tcase_add_test(t, the_cluster_says_who_has_a_name);
 	tcase_add_test(t, what_is_left_out_is_told_once);
 	tcase_add_test(t, nonsense_is_refused);
 	suite_add_tcase(s, t);

@@ -32,8 +32,22 @@ START_TEST(a_service)
 	ck_assert(!o.leaving);
 	ck_assert(!o.selector);
 	ck_assert(o.ports_applied);
+	ck_assert_str_eq(kube_service_name(&o), "Web");
 	kube_object_clear(&o);
 	kube_object_clear(&o);
+}
+END_TEST
+
+START_TEST(a_service_of_the_same_name)
+{
+	char *text =
+	    k8s_replace(k8s_answers[SVC], ",\"annotations\":{", ",\"x\":{");
+	struct kube_object o;
+
+	ck_assert_ptr_null(read_object(SVC, text, &o));
+	ck_assert_str_eq(kube_service_name(&o), "web");
+	kube_object_clear(&o);
+	free(text);
 }
 END_TEST
 
@@ -67,6 +81,7 @@ static const struct change {
 	/* not ours, or filled in by the apiserver */
 	{ SVC, "\"206\"", "\"207\"", SAME },
 	{ SVC, "\"labels\":{", "\"labels\":{\"x\":\"y\",", SAME },
+	{ SVC, "\"annotations\":{", "\"annotations\":{\"x\":\"y\",", SAME },
 	{ SVC, "\"protocol\":\"TCP\",", "", SAME },
 	{ SVC, ",\"targetPort\":8080", "", SAME },
 	{ SVC, "\"targetPort\":8080", "\"targetPort\":0", SAME },
@@ -79,6 +94,8 @@ static const struct change {
 	/* ours */
 	{ SVC, "name\":\"web\"}", "name\":\"api\"}", DIFFERS },
 	{ SVC, ",\"app.kubernetes.io/name\":\"web\"", "", DIFFERS },
+	{ SVC, "\"Web\"", "\"web_\"", DIFFERS },
+	{ SVC, "\"annotations\":{", "\"x\":{", DIFFERS },
 	{ SVC, "\"port\":8080", "\"port\":8081", DIFFERS },
 	{ SVC, "\"targetPort\":8080", "\"targetPort\":80", DIFFERS },
 	{ SVC, "\"targetPort\":8080", "\"targetPort\":\"web\"", DIFFERS },
@@ -756,6 +773,7 @@ main(void)
 	int failed;
 
 	tcase_add_test(t, a_service);
+	tcase_add_test(t, a_service_of_the_same_name);
 	tcase_add_test(t, a_slice);
 	tcase_add_loop_test(t, changes_are_noticed, 0, COUNT(changes));
 	tcase_add_test(t, an_odd_slice);

@@ -133,6 +133,54 @@ START_TEST(registered_again_is_no_younger)
 }
 END_TEST
 
+/* Whoever has it in the cluster keeps it, however young it is. */
+START_TEST(the_present_holder_keeps_the_name)
+{
+	struct names *ns = names_new(&conf);
+
+	ck_assert(!names_hold(ns, "a-b", "a-b"));
+	names_put(ns, "a_b", 1);
+	names_put(ns, "a-b", 2);
+	names_put(ns, "x", 3);
+	ck_assert(names_hold(ns, "a-b", "a-b"));
+	ck_assert(!names_hold(ns, "b", "a_b"));
+	names_settle(ns);
+	ck_assert_str_eq(names_get(ns, "a-b"), "a-b");
+	must_lose(ns, "a_b");
+	ck_assert(!names_hold(ns, "a-b", "a-b"));
+	/* Another copy gave it away. */
+	ck_assert(names_hold(ns, "a-b", "a_b"));
+	names_settle(ns);
+	ck_assert_str_eq(names_get(ns, "a_b"), "a-b");
+	must_lose(ns, "a-b");
+	ck_assert(names_hold(ns, "a-b", "a-b"));
+	names_settle(ns);
+	ck_assert_str_eq(names_get(ns, "a-b"), "a-b");
+	/* Who goes gives it up. */
+	names_del(ns, "a-b");
+	names_put(ns, "a-b", 2);
+	names_settle(ns);
+	ck_assert_str_eq(names_get(ns, "a_b"), "a-b");
+	names_free(ns);
+}
+END_TEST
+
+/* It had the name by its age; then it is no matter of age any more. */
+START_TEST(the_holder_is_known_in_time)
+{
+	struct names *ns = names_new(&conf);
+
+	names_put(ns, "a-b", 5);
+	names_settle(ns);
+	ck_assert(!names_hold(ns, "a-b", "a-b"));
+	names_put(ns, "a_b", 1);
+	names_settle(ns);
+	ck_assert_str_eq(names_get(ns, "a-b"), "a-b");
+	must_lose(ns, "a_b");
+	names_free(ns);
+}
+END_TEST
+
 static void
 note_collision(const struct names_collision *c, void *arg)
 {
@@ -423,6 +471,8 @@ main(void)
 	tcase_add_test(t, nobody_is_in_the_way);
 	tcase_add_loop_test(t, the_oldest_has_the_name, 0, COUNT(ages));
 	tcase_add_test(t, registered_again_is_no_younger);
+	tcase_add_test(t, the_present_holder_keeps_the_name);
+	tcase_add_test(t, the_holder_is_known_in_time);
 	tcase_add_test(t, collisions_are_told);
 	tcase_add_test(t, nothing_left_of_a_name);
 	tcase_add_test(t, a_hashed_name_is_a_name);

@@ -49,11 +49,27 @@ START_TEST(body_of_a_service)
 	    "\"name\":\"web\",\"namespace\":\"network\","
 	    "\"resourceVersion\":\"1\",\"labels\":{"
 	    "\"app.kubernetes.io/managed-by\":\"consul-sync\","
-	    "\"app.kubernetes.io/name\":\"web\"}},\"spec\":{"
+	    "\"app.kubernetes.io/name\":\"web\"},\"annotations\":{"
+	    "\"katalogd/consul-service\":\"Web\"}},\"spec\":{"
 	    "\"type\":\"ClusterIP\",\"clusterIP\":\"None\",\"ports\":[{"
 	    "\"name\":\"http\",\"protocol\":\"TCP\",\"port\":8080,"
 	    "\"appProtocol\":\"kubernetes.io/h2c\","
 	    "\"targetPort\":8080}]}}");
+}
+END_TEST
+
+/* One that is called as in Consul needs no annotation. */
+START_TEST(body_of_a_service_of_the_same_name)
+{
+	static const struct backend_service s = { .service = "web",
+		.port_name = "",
+		.app_protocol = "" };
+	struct wanted *w = wanted_new(&k8s_conf, "web", &s, NULL, 0);
+	char *text = object_service_body(&k8s_conf, w, NULL);
+
+	ck_assert_ptr_null(strstr(text, "annotations"));
+	free(text);
+	wanted_free(w);
 }
 END_TEST
 
@@ -464,6 +480,7 @@ main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, body_of_a_service);
+	tcase_add_test(t, body_of_a_service_of_the_same_name);
 	tcase_add_test(t, body_of_a_slice);
 	tcase_add_test(t, body_of_a_route);
 	tcase_add_test(t, an_instance_has_its_label);

@@ -273,6 +273,15 @@ desire_del(struct desire *d, const void *key, size_t key_len)
 	touch(d, s);
 }
 
+void
+desire_hold(struct desire *d, const char *name, const char *service)
+{
+	struct service *s = service_find(d, service);
+
+	if (s != NULL && names_hold(d->names, name, service))
+		touch(d, s);
+}
+
 /* ---- what is told ---- */
 
 /* NULL: it is not wanted. */

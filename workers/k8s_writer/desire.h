@@ -43,6 +43,11 @@ void desire_free(struct desire *d); /* NULL is fine */
 bool desire_put(struct desire *d, const void *key, size_t key_len,
     const void *val, size_t len);
 void desire_del(struct desire *d, const void *key, size_t key_len);
+/*
+ * The cluster's Service of that name is that service's, see names.h. Of a
+ * service that is not wanted it says nothing.
+ */
+void desire_hold(struct desire *d, const char *name, const char *service);
 /* After any number of the above. */
 void desire_settle(struct desire *d);
 

@@ -94,6 +94,10 @@ take_page(struct follower *f, struct kube_list *l)
 	if (watch_page(&f->watch, l, now) != WATCH_COMPLETE)
 		return;
 	plan_list_end(plan, kind, now);
+	if (kind == KUBE_SERVICE) {
+		f->w->knows_services = true;
+		hold_names(f->w);
+	}
 	if (!f->watch_failed)
 		no_trouble(f);
 	if (was_absent)
@@ -158,14 +162,16 @@ take_event(struct follower *f, struct kube_event *e)
 
 	metric_inc(f->w->conf.metrics, M_K8S_EVENTS);
 	watch_event(&f->watch, e, now);
-	if (e->type == KUBE_CHANGED)
+	if (e->type == KUBE_CHANGED) {
+		hold_name(f->w, &e->object);
 		plan_seen(f->w->plan, &e->object, now);
-	else if (e->type == KUBE_DELETED)
+	} else if (e->type == KUBE_DELETED) {
 		plan_deleted(f->w->plan, &e->object, now);
-	else if (e->type == KUBE_ERROR)
+	} else if (e->type == KUBE_ERROR) {
 		log_debug("watch %s: %lld %s: %s", kube_kind_plural(kind_of(f)),
 		    (long long)e->status.code, e->status.reason,
 		    e->status.message);
+	}
 	no_trouble(f);
 }
 

@@ -129,19 +129,24 @@ static struct look
 look_service(struct kube_object *out, struct json_object *o,
     const struct look_labels *labels, bool *bad)
 {
+	struct json_object *meta = in_object(o, "metadata", bad);
+	struct json_object *notes = in_object(meta, "annotations", bad);
 	struct json_object *spec = in_object(o, "spec", bad);
 	struct json_object *selector = in_object(spec, "selector", bad);
 	XXH3_state_t *h = look_begin();
 
 	out->selector =
 	    selector != NULL && json_object_object_length(selector) > 0;
+	out->consul_name = xstrdup(
+	    in_text_max(notes, OBJECT_CONSUL_NAME, LIMIT_SERVICE_NAME, bad));
 	look_labels(h, labels);
+	look_text(h, out->consul_name);
 	look_text(h, or_else(in_text(spec, "type", bad), "ClusterIP"));
 	look_text(h, in_text(spec, "clusterIP", bad));
 	look_number(h, out->selector);
 	out->ports = service_ports(spec, bad);
 	out->ports_applied = in_count(in_array(spec, "ports", bad)) == 0 ||
-	    ports_are_applied(in_object(o, "metadata", bad), bad);
+	    ports_are_applied(meta, bad);
 	look_look(h, &out->ports);
 	return look_end(h);
 }
@@ -547,8 +552,17 @@ kube_object_clear(struct kube_object *o)
 	free(o->uid);
 	free(o->version);
 	free(o->service);
+	free(o->consul_name);
 	free(o->at);
 	*o = (struct kube_object){ 0 };
+}
+
+const char *
+kube_service_name(const struct kube_object *o)
+{
+	return o->consul_name != NULL && *o->consul_name != '\0'
+	    ? o->consul_name
+	    : o->name;
 }
 
 const char *

@@ -31,6 +31,7 @@ struct kube_object {
 	struct look look;
 
 	/* Services */
+	char *consul_name; /* by our annotation, "": as name; else NULL */
 	bool selector;
 	struct look ports; /* see object_ports_look() */
 	bool ports_applied; /* nobody but our applies has set any of them */
@@ -43,6 +44,8 @@ struct kube_object {
 };
 
 void kube_object_clear(struct kube_object *o);
+/* A Service's name in Consul. */
+const char *kube_service_name(const struct kube_object *o);
 
 /* A page of a list. */
 struct kube_list {

@@ -126,6 +126,7 @@ look(struct writer *w, uint64_t now)
 	if (leads == w->leader.led)
 		return;
 	w->leader.led = leads;
+	settle_desire(w);
 	if (!leads) {
 		cancel_writes(w, now);
 		forget_trouble(w, TROUBLE_WRITES);

@@ -2,7 +2,6 @@
 
 #include <bsd/string.h>
 #include <bsd/sys/tree.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@ struct named {
 	RB_ENTRY(named) link;
 	char *service;
 	uint64_t age; /* the least create_index; UINT64_MAX: not known */
+	uint64_t held; /* the greater, the later names_hold(); 0: never */
 	char base[NAME_MAX_LEN + 1];
 	char name[NAME_MAX_LEN + 1]; /* "": not settled yet */
 	char *winner; /* the service that has its base; NULL: it has it */
@@ -38,6 +38,7 @@ struct names {
 	size_t count;
 	size_t collisions;
 	size_t nclaims; /* of one service */
+	uint64_t holds; /* calls of names_hold() */
 	bool dirty;
 };
 
@@ -228,6 +229,22 @@ names_del(struct names *ns, const char *service)
 	ns->dirty = true;
 }
 
+bool
+names_hold(struct names *ns, const char *name, const char *service)
+{
+	struct named *e = find(ns, service);
+	bool has_it;
+
+	if (e == NULL || strcmp(e->base, name) != 0)
+		return false;
+	has_it = strcmp(e->name, name) == 0;
+	if (has_it && e->held != 0)
+		return false;
+	e->held = ++ns->holds;
+	ns->dirty = ns->dirty || !has_it;
+	return !has_it;
+}
+
 /* ---- who gets which ---- */
 
 struct claims {
@@ -309,26 +326,29 @@ settle_one(struct names *ns, struct claims *cs, struct named *e)
 		ns->conf.changed(e->service, e->name, ns->conf.arg);
 }
 
+/* Who has its name in the cluster, the last one first; then the oldest. */
 static int
-by_age(const void *a, const void *b)
+by_right(const void *a, const void *b)
 {
 	const struct named *x = *(struct named *const *)a;
 	const struct named *y = *(struct named *const *)b;
 
+	if (x->held != y->held)
+		return x->held > y->held ? -1 : 1;
 	if (x->age != y->age)
 		return x->age < y->age ? -1 : 1;
 	return strcmp(x->service, y->service);
 }
 
 static struct named **
-sorted_by_age(struct names *ns)
+sorted_by_right(struct names *ns)
 {
 	struct named **v = xcalloc(ns->count + 1, sizeof(*v)), *e;
 	size_t n = 0;
 
 	RB_FOREACH(e, named_tree, &ns->tree)
 		v[n++] = e;
-	qsort(v, n, sizeof(*v), by_age);
+	qsort(v, n, sizeof(*v), by_right);
 	return v;
 }
 
@@ -340,7 +360,7 @@ names_settle(struct names *ns)
 
 	if (!ns->dirty)
 		return;
-	v = sorted_by_age(ns);
+	v = sorted_by_right(ns);
 	/* One more, in which a name is tried. */
 	cs.v = xcalloc(ns->count + 1, ns->nclaims * sizeof(*cs.v));
 	ns->collisions = 0;

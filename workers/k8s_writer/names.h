@@ -6,17 +6,20 @@
  * a first character that is no letter; at most 63 bytes.
  *
  * Where two services come to the same name, or to the same name of a route
- * (NAME-GATEWAY), the older one has it: the one with the lesser create_index,
- * then the one whose name sorts first. The other one's name ends in "-" and 5
- * characters that are made of its name in Consul. So names follow from the
- * set of services alone, in whatever order they came. A service of whose name
- * nothing is left is called "svc-" and such 5 characters.
+ * (NAME-GATEWAY), that one has it which has it in the cluster; else the older
+ * one, with the lesser create_index, then the one whose name sorts first. (The
+ * index is that of instances, which come and go: not over a restart.) The
+ * other one's name ends in "-" and 5 characters that are made of its name in
+ * Consul. So names follow from the set of services and from what the cluster
+ * has, in whatever order they came. A service of whose name nothing is left is
+ * called "svc-" and such 5 characters.
  *
  * A service that is registered again does not get younger while it is known.
  */
 #ifndef NAMES_H
 #define NAMES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,6 +55,12 @@ void names_free(struct names *ns);
 /* create_index 0: not known, counts as younger than all others. */
 void names_put(struct names *ns, const char *service, uint64_t create_index);
 void names_del(struct names *ns, const char *service);
+/*
+ * The cluster's Service of that name is that service's, until names_del(), or
+ * until another one's is said to have it. True if the service is known and had
+ * another name.
+ */
+bool names_hold(struct names *ns, const char *name, const char *service);
 /* After any number of the above: works out the names. */
 void names_settle(struct names *ns);
 

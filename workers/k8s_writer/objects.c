@@ -65,6 +65,14 @@ add_labels(struct json_object *meta, const struct look_labels *l)
 }
 
 static void
+add_annotation(struct json_object *meta, const char *service)
+{
+	if (*service != '\0')
+		out_str(out_object(meta, "annotations"), OBJECT_CONSUL_NAME,
+		    service);
+}
+
+static void
 add_owner(struct json_object *meta, const char *name, const char *uid)
 {
 	struct json_object *o =
@@ -151,6 +159,13 @@ object_ports_look(const struct wanted *w)
 	return look_end(h);
 }
 
+/* "": none. */
+static const char *
+annotation_of(const struct wanted *w)
+{
+	return strcmp(w->service, w->name) == 0 ? "" : w->service;
+}
+
 struct look
 object_service_look(const struct object_conf *conf, const struct wanted *w)
 {
@@ -159,6 +174,7 @@ object_service_look(const struct object_conf *conf, const struct wanted *w)
 	XXH3_state_t *h = look_begin();
 
 	look_labels(h, &labels);
+	look_text(h, annotation_of(w));
 	look_text(h, "ClusterIP");
 	look_text(h, "None");
 	look_number(h, 0); /* members of the selector */
@@ -188,6 +204,7 @@ object_service_body(const struct object_conf *conf, const struct wanted *w,
 
 	o = begin_object(conf, KUBE_SERVICE, w->name, version, &meta);
 	add_labels(meta, &labels);
+	add_annotation(meta, annotation_of(w));
 	spec = out_object(o, "spec");
 	out_str(spec, "type", "ClusterIP");
 	out_str(spec, "clusterIP", "None");

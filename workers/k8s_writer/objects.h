@@ -6,6 +6,9 @@
  *	EndpointSlice	NAME-consul...: see slices.h; owned by the Service
  *	HTTPRoute	NAME-GATEWAY, for each gateway that is wanted
  *
+ * A Service that is not called as in Consul has OBJECT_CONSUL_NAME, too: where
+ * names collide it keeps its name over a restart (names.h).
+ *
  * All bear app.kubernetes.io/managed-by=consul-sync, and OBJECT_INSTANCE where
  * an instance id is set: that is what "ours" means.
  *
@@ -43,6 +46,7 @@
 #define OBJECT_INSTANCE      "katalogd/instance-id"
 #define OBJECT_SERVICE_NAME  "kubernetes.io/service-name"
 #define OBJECT_SLICE_MANAGED "endpointslice.kubernetes.io/managed-by"
+#define OBJECT_CONSUL_NAME   "katalogd/consul-service" /* an annotation */
 #define OBJECT_GATEWAY_GROUP "gateway.networking.k8s.io"
 
 /* At most so many ports and endpoints of a service: 137 slices. */

@@ -735,6 +735,19 @@ plan_counts(const struct plan *p, struct plan_counts *c)
 	c->held = p->held;
 }
 
+void
+plan_each_service(struct plan *p,
+    void (*each)(const char *name, const char *service, void *arg), void *arg)
+{
+	struct plan_item *it;
+
+	for (it = item_first(p); it != NULL && it->kind == KUBE_SERVICE;
+	     it = item_after(it)) {
+		if (it->state == ACTUAL_OURS)
+			each(it->name, kube_service_name(&it->actual), arg);
+	}
+}
+
 /* ---- for people ---- */
 
 static void

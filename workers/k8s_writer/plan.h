@@ -158,6 +158,10 @@ struct plan_counts {
 
 void plan_counts(const struct plan *p, struct plan_counts *c);
 
+/* Each Service of ours that is there, with its name in Consul. */
+void plan_each_service(struct plan *p,
+    void (*each)(const char *name, const char *service, void *arg), void *arg);
+
 /* All that is wanted, as YAML documents (of JSON) for kubectl; for free(). */
 char *plan_manifest(struct plan *p);
 

@@ -121,8 +121,8 @@ say_leads(struct writer *w, bool leads)
 void
 say_collision(const struct names_collision *c)
 {
-	log_warnx("service %s: the name %s is that of service %s, which is "
-		  "older; it is called %s instead",
+	log_warnx("service %s: the name %s is that of service %s, which has "
+		  "it already or is older; it is called %s instead",
 	    c->service, c->wanted, c->winner, c->given);
 }
 

@@ -89,8 +89,8 @@ pump_stopping(struct writer *w, uint64_t now)
 }
 
 /* What came since is wanted. */
-static void
-settle(struct writer *w)
+void
+settle_desire(struct writer *w)
 {
 	if (!w->complete)
 		return;
@@ -110,7 +110,7 @@ pump(struct writer *w)
 		return;
 	}
 	if (now >= w->settle_at)
-		settle(w);
+		settle_desire(w);
 	leader_start(w, now);
 	for (int i = 0; i < KUBE_KINDS; i++)
 		follower_start(&w->followers[i], now);
@@ -178,6 +178,40 @@ settle_soon(struct writer *w)
 	kick(w);
 }
 
+static void
+on_service(const char *name, const char *service, void *arg)
+{
+	struct writer *w = arg;
+
+	desire_hold(w->desire, name, service);
+}
+
+/* What a copy has written itself it knows, and better than the watch. */
+static bool
+learns_names(const struct writer *w)
+{
+	return w->complete && w->knows_services && !(w->leader.led && w->named);
+}
+
+void
+hold_names(struct writer *w)
+{
+	if (!learns_names(w))
+		return;
+	w->named = true;
+	plan_each_service(w->plan, on_service, w);
+	settle_desire(w);
+}
+
+void
+hold_name(struct writer *w, const struct kube_object *o)
+{
+	if (o->kind != KUBE_SERVICE || !o->ours || !learns_names(w))
+		return;
+	desire_hold(w->desire, o->name, kube_service_name(o));
+	settle_soon(w);
+}
+
 bool
 writer_put(struct writer *w, const void *key, size_t key_len, const void *val,
     size_t len)
@@ -197,7 +231,8 @@ void
 writer_synced(struct writer *w, bool new_epoch)
 {
 	w->complete = true;
-	settle(w);
+	hold_names(w);
+	settle_desire(w);
 	if (new_epoch)
 		w->confirmed = false;
 	plan_synced(w->plan, new_epoch, clock_ms());
@@ -207,7 +242,7 @@ writer_synced(struct writer *w, bool new_epoch)
 void
 writer_fresh(struct writer *w, uint64_t read_at, bool confirmed)
 {
-	settle(w);
+	settle_desire(w);
 	w->confirmed = confirmed;
 	plan_fresh(w->plan, read_at, confirmed, clock_ms());
 	kick(w);

@@ -86,6 +86,8 @@ struct writer {
 	bool stopping;
 	bool released; /* the Lease, or that was begun */
 	bool complete; /* a snapshot came */
+	bool knows_services; /* they were listed */
+	bool named; /* the services were, as the cluster has them */
 	uint64_t settle_at; /* the desire; UINT64_MAX: nothing to */
 	bool confirmed; /* in this epoch: what Consul lacks is gone */
 	bool synced;
@@ -104,6 +106,11 @@ struct writer {
 void pump(struct writer *w);
 /* pump() soon: once, however often it is asked for. */
 void kick(struct writer *w);
+/* What came of consul-reader is wanted, if all of it is there. */
+void settle_desire(struct writer *w);
+/* Services are called as the cluster has them: all, and one that is seen. */
+void hold_names(struct writer *w);
+void hold_name(struct writer *w, const struct kube_object *o);
 
 /* ---- follower.c ---- */
 
