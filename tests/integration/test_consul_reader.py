@@ -420,11 +420,16 @@ def test_what_is_too_large_is_left_out(catalog, agent, read):
     catalog.put("web", 0)
     catalog.put("web", 1, tags=["kubernetes", "x" * (5 << 18)])
     catalog.put("n" * 256, 0)
+    # Of no use in a path.
+    for name in (".", ".."):
+        catalog.put(name, 0)
+    for name in ("...", "a//b", "a/../b"):
+        catalog.put(name, 0)
     reader = read(agent).await_confirmed()
-    assert sorted(reader.services) == ["web"]
+    assert sorted(reader.services) == ["...", "a/../b", "a//b", "web"]
     assert reader.endpoints("web") == {"10.0.0.1": True}
     assert reader.said("instance web-1 on node-1: what is read of it has more")
-    assert reader.said("1 services are left out: their names are longer")
+    assert reader.said("3 services are left out: their names are longer")
 
 
 def test_loops_by_option(catalog, agent, read):

@@ -486,7 +486,7 @@ START_TEST(a_list_that_fails_alone_is_done_without)
 	uint64_t now = T0 + 50000;
 
 	settle();
-	for (int i = 1; i < FOLLOW_LIST_TRIES; i++) {
+	for (int i = 1; i < FOLLOW_TRIES; i++) {
 		list_failed("nodes", now);
 		now += 1000;
 		ck_assert_str_eq(ask_lists(now), "nodes ");
@@ -656,6 +656,31 @@ START_TEST(what_is_too_large_is_tried_seldom)
 	}
 	ck_assert_uint_ge(now, T0 + 100000);
 	ck_assert_uint_eq(follow_counts(f).failing, 1);
+}
+END_TEST
+
+/* As one whose answer never comes in time. */
+START_TEST(a_service_that_fails_alone)
+{
+	uint64_t now = T0 + 50000;
+	struct follow_ask ask;
+
+	settle();
+	follow_dirty(f, "a");
+	for (int i = 1; i < FOLLOW_TRIES; i++) {
+		assert_asks(now, "a");
+		ask = take("a");
+		ck_assert(!follow_fails_alone(f, ask.target));
+		follow_done(f, ask.target, FOLLOW_LOST, 0, now);
+		now += 2000;
+	}
+	assert_asks(now, "a");
+	ask = take("a");
+	ck_assert(follow_fails_alone(f, ask.target));
+	/* Not while Consul is not well. */
+	list_failed("pulse", now);
+	ck_assert(!follow_fails_alone(f, ask.target));
+	follow_done(f, ask.target, FOLLOW_LOST, 0, now);
 }
 END_TEST
 
@@ -983,6 +1008,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, retry_after_is_honoured);
 	tcase_add_test(t, what_cannot_be_read_has_its_own_back_off);
 	tcase_add_test(t, what_is_too_large_is_tried_seldom);
+	tcase_add_test(t, a_service_that_fails_alone);
 	tcase_add_test(t, the_first_snapshot_waits_for_some_time_only);
 	tcase_add_test(t, the_roster_waits_for_nobody_for_ever);
 	tcase_add_test(t, a_doubted_pass_makes_sure_of_nothing);

@@ -493,6 +493,32 @@ START_TEST(names_that_cannot_be_asked_for_are_told)
 }
 END_TEST
 
+static const struct {
+	const char *name;
+	bool followed;
+} paths[] = {
+	{ "...", true },
+	{ "a/../b", true },
+	{ ".", false },
+	{ "..", false },
+};
+
+/* Consul's HTTP server would answer for another path. */
+START_TEST(names_that_are_no_paths_are_left_out)
+{
+	struct listing *l = new_listing(LISTING_CATALOG);
+	char body[256];
+
+	snprintf(body, sizeof(body), "{\"%s\":[\"kubernetes\"]}",
+	    paths[_i].name);
+	ck_assert(read_body(l, body));
+	ck_assert_int_eq(listing_has_service(l, paths[_i].name),
+	    paths[_i].followed);
+	ck_assert_uint_eq(listing_odd(l)->names, !paths[_i].followed);
+	listing_free(l);
+}
+END_TEST
+
 START_TEST(knows_who_is_in_the_list_that_counts)
 {
 	struct listing *l = new_listing(LISTING_CATALOG);
@@ -537,6 +563,8 @@ main(void)
 	tcase_add_loop_test(t, a_service_with_too_many_tags_is_in_the_list, 0,
 	    COUNT(runs));
 	tcase_add_test(t, names_that_cannot_be_asked_for_are_told);
+	tcase_add_loop_test(t, names_that_are_no_paths_are_left_out, 0,
+	    COUNT(paths));
 	tcase_add_test(t, consul_itself_has_no_disguise);
 	tcase_add_test(t, knows_who_is_in_the_list_that_counts);
 	suite_add_tcase(s, t);

@@ -514,13 +514,18 @@ is_needed(enum query_list list)
 }
 
 static bool
+consul_is_well(const struct follow *f)
+{
+	return f->lists[QUERY_CATALOG].failures == 0 &&
+	    f->lists[QUERY_PULSE].failures == 0;
+}
+
+static bool
 fails_alone(const struct follow *f, enum query_list list, enum follow_end end)
 {
 	if (is_needed(list) || is_its_own(end))
 		return !is_needed(list);
-	return f->lists[list].failures >= FOLLOW_LIST_TRIES &&
-	    f->lists[QUERY_CATALOG].failures == 0 &&
-	    f->lists[QUERY_PULSE].failures == 0;
+	return f->lists[list].failures >= FOLLOW_TRIES && consul_is_well(f);
 }
 
 /*
@@ -817,6 +822,12 @@ unsigned
 follow_failures(const struct follow_target *t)
 {
 	return t->failures;
+}
+
+bool
+follow_fails_alone(const struct follow *f, const struct follow_target *t)
+{
+	return t->failures + 1 >= FOLLOW_TRIES && consul_is_well(f);
 }
 
 /* ---- how it goes ---- */

@@ -59,8 +59,11 @@ struct follow_conf {
 #define FOLLOW_PATIENCE_MS 10000
 /* What is held back for so long makes us ask for the pulse. */
 #define FOLLOW_HELD_MS 1000
-/* Consul is well, and a list fails so often in a row: it is done without. */
-#define FOLLOW_LIST_TRIES 10
+/*
+ * Consul is well, and a service or list fails so often in a row: that is its
+ * own trouble.
+ */
+#define FOLLOW_TRIES 10
 /* A service or list that can't be read: its own back-off. */
 #define FOLLOW_RETRY_MIN_MS 250
 #define FOLLOW_RETRY_MAX_MS 10000
@@ -152,6 +155,11 @@ void follow_done(struct follow *f, struct follow_target *t, enum follow_end end,
     uint64_t retry_after_ms, uint64_t now);
 /* Tries to read it that failed, in a row; before follow_done(). */
 unsigned follow_failures(const struct follow_target *t);
+/*
+ * Consul is well, and it failed so often in a row (FOLLOW_TRIES): who would
+ * say FOLLOW_LOST says FOLLOW_TOO_LARGE.
+ */
+bool follow_fails_alone(const struct follow *f, const struct follow_target *t);
 
 /* ---- how it goes ---- */
 

@@ -68,6 +68,14 @@ is_odd(const struct text *name)
 	    name->len > LIMIT_SERVICE_NAME;
 }
 
+/* Of a service. In a path dots are another path, and Consul redirects to it. */
+static bool
+can_be_asked_for(const struct text *name)
+{
+	return !is_odd(name) && strcmp(name->s, ".") != 0 &&
+	    strcmp(name->s, "..") != 0;
+}
+
 static void
 mark(struct listing *l, char about, const struct text *name, XXH128_hash_t row)
 {
@@ -102,9 +110,10 @@ hash_tags(struct listing *l, json_object *tags, XXH3_state_t *h, bool *tagged)
 static void
 mark_tagged(struct listing *l, const struct text *name, XXH128_hash_t row)
 {
-	mark(l, MARK_SERVICE, name, row);
-	if (!is_odd(name))
+	if (can_be_asked_for(name)) {
+		mark(l, MARK_SERVICE, name, row);
 		return;
+	}
 	l->odd.names++;
 	strlcpy(l->odd.name, name->s, sizeof(l->odd.name));
 }

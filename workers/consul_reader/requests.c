@@ -253,6 +253,15 @@ read_came(struct reader *r, const struct read *rd,
 	}
 }
 
+/* It is one service's trouble: said when that is seen, and then no more. */
+static void
+read_failed_alone(struct reader *r, const struct read *rd, const char *text,
+    unsigned tries)
+{
+	say_unreadable(r, rd->service, text,
+	    follow_failures(rd->target) + 1 > tries);
+}
+
 static enum follow_end
 read_failed(struct reader *r, const struct read *rd, const struct answer *a,
     enum answer_worth worth)
@@ -260,11 +269,15 @@ read_failed(struct reader *r, const struct read *rd, const struct answer *a,
 	char text[LIMIT_TEXT];
 
 	answer_text(a, text, sizeof(text));
+	if (worth == ANSWER_LOST && follow_fails_alone(r->follow, rd->target)) {
+		read_failed_alone(r, rd, text, FOLLOW_TRIES);
+		return FOLLOW_TOO_LARGE;
+	}
 	if (worth == ANSWER_LOST || worth == ANSWER_BUSY) {
 		say_trouble(r, rd->service, text);
 		return worth == ANSWER_LOST ? FOLLOW_LOST : FOLLOW_BUSY;
 	}
-	say_unreadable(r, rd->service, text, follow_failures(rd->target) > 0);
+	read_failed_alone(r, rd, text, 1);
 	return worth == ANSWER_TOO_LARGE ? FOLLOW_TOO_LARGE : FOLLOW_UNREADABLE;
 }
 

@@ -103,7 +103,7 @@ say_odd(struct list *l, const struct listing_odd *odd)
 	if (odd->names > 0)
 		log_once_warn(&l->said_names,
 		    "%zu services are left out: their names are longer than "
-		    "%d bytes, or hold a NUL; one is \"%.300s\"",
+		    "%d bytes, or cannot be asked for; one is \"%.300s\"",
 		    odd->names, LIMIT_SERVICE_NAME, odd->name);
 	else
 		log_once_clear(&l->said_names,
