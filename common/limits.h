@@ -46,6 +46,8 @@
 #define LIMIT_K8S_NAMESPACE 63
 #define LIMIT_K8S_NAME      253
 #define LIMIT_K8S_UID       64
+/* The apiserver's answers: Go writes no more than 10,000 levels. */
+#define LIMIT_K8S_DEPTH 10100
 
 /*
  * One service. Consul: at most 64 pairs of meta, keys of 128 and values of

@@ -214,6 +214,34 @@ def test_name_of_a_slice_is_taken(sync, space, put, catalog, consul):
     assert space.get("endpointslices", "web-consul") == before
 
 
+def nested(depth):
+    return {"f:x": nested(depth - 1)} if depth > 0 else {}
+
+
+def test_deep_objects_of_others(sync, space, shared_cluster, catalog, consul):
+    """What nobody reads of a Service may be as deep as the apiserver takes."""
+    deep = foreign("deep")
+    deep["metadata"]["managedFields"] = [
+        {
+            "manager": "somebody",
+            "operation": "Update",
+            "apiVersion": "v1",
+            "fieldsType": "FieldsV1",
+            "time": "2026-01-01T00:00:00Z",
+            "fieldsV1": {"f:metadata": nested(200)},
+        }
+    ]
+    shared_cluster.create("services", space.name, deep)
+    catalog.put(WEB)
+    sync(consul, space)
+    # And as an event.
+    shared_cluster.delete("services", space.name, "deep")
+    shared_cluster.create("services", space.name, deep)
+    catalog.put(more := Instance("more", address="10.64.0.9"))
+    shared_cluster.delete("services", space.name, "deep")
+    space.await_has(WEB, more)
+
+
 # What the apiserver writes as six bytes each.
 HEAVY = {"x": "<" * 250 * 1024}
 

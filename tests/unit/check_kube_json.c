@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "tests/unit/k8s_text.h"
 #include "workers/k8s_writer/kube_json.h"
 
@@ -456,6 +457,17 @@ list_text(const char *meta, const char *a, const char *b)
 	return text;
 }
 
+static char *
+event_text(const char *type, const char *object)
+{
+	char *text;
+
+	ck_assert_int_gt(asprintf(&text, "{\"type\":%s,\"object\":%s}", type,
+			     object),
+	    0);
+	return text;
+}
+
 static const char *
 read_list(const char *text, struct kube_list *l)
 {
@@ -586,19 +598,53 @@ START_TEST(a_torn_list_is_none)
 }
 END_TEST
 
-START_TEST(too_deep)
-{
-	char deep[400], *with, *text;
-	struct kube_object o;
+/* Something deep is put there: is the object read all the same? */
+static const struct {
+	const char *from;
+	const char *to; /* %s: arrays of that depth */
+	size_t depth;
+	bool ok;
+} depths[] = {
+	/* not read */
+	{ "\"status\":{", "\"status\":{\"x\":%s,", 10000, true },
+	{ "\"fieldsV1\":{", "\"fieldsV1\":{\"x\":%s,", 10000, true },
+	{ "\"f:spec\":{", "\"f:spec\":{\"x\":%s,", 10000, true },
+	{ "\"f:ports\":{", "\"f:ports\":{\"x\":%s", 10000, true },
+	{ "\"annotations\":{", "\"annotations\":{\"x\":%s,", 10000, true },
+	{ "\"status\":{", "\"\\u0000\":%s,\"status\":{", 100, true },
+	{ "\"status\":{", "\"status\":{\"x\":%s,", LIMIT_K8S_DEPTH, false },
+	/* read */
+	{ "\"ports\":[{", "\"ports\":[{\"name\":%s,", 100, false },
+	{ "\"labels\":{", "\"labels\":{\"katalogd/instance-id\":%s,", 100,
+	    false },
+};
 
-	memset(deep, '[', 100);
-	memset(deep + 100, ']', 100);
-	deep[200] = '\0';
-	ck_assert_int_gt(asprintf(&with, "\"status\":{\"x\":%s,", deep), 0);
-	text = k8s_replace(k8s_answers[SVC], "\"status\":{", with);
-	ck_assert_ptr_nonnull(read_object(SVC, text, &o));
-	free(with);
+START_TEST(how_deep_it_may_be)
+{
+	size_t n = depths[_i].depth;
+	char *deep = xcalloc(2 * n + 1, 1), *to, *text, *list, *line;
+	struct kube_object o;
+	struct kube_event e;
+	struct kube_list l;
+
+	memset(deep, '[', n);
+	memset(deep + n, ']', n);
+	to = k8s_replace(depths[_i].to, "%s", deep);
+	text = k8s_replace(k8s_answers[SVC], depths[_i].from, to);
+	ck_assert((read_object(SVC, text, &o) == NULL) == depths[_i].ok);
+	list = list_text("{\"resourceVersion\":\"9\"}", text, "");
+	ck_assert((read_list(list, &l) == NULL) == depths[_i].ok);
+	line = event_text("\"ADDED\"", text);
+	ck_assert((kube_json_event(&k8s_conf, SVC, line, strlen(line), &e) ==
+		      NULL) == depths[_i].ok);
+	kube_object_clear(&o);
+	kube_event_clear(&e);
+	kube_list_free(&l);
+	free(deep);
+	free(to);
 	free(text);
+	free(list);
+	free(line);
 }
 END_TEST
 
@@ -639,10 +685,8 @@ START_TEST(events_are_read)
 	const char *why;
 	char *line;
 
-	ck_assert_int_gt(asprintf(&line, "{\"type\":%s,\"object\":%s}",
-			     events[_i].type,
-			     object != NULL ? object : k8s_answers[SVC]),
-	    0);
+	line = event_text(events[_i].type,
+	    object != NULL ? object : k8s_answers[SVC]);
 	why = kube_json_event(&k8s_conf, SVC, line, strlen(line), &e);
 	ck_assert_msg((why == NULL) == events[_i].ok, "%s: %s", why, line);
 	if (why == NULL)
@@ -787,7 +831,7 @@ main(void)
 	tcase_add_test(t, items_have_no_kind);
 	tcase_add_loop_test(t, lists_are_checked, 0, COUNT(lists));
 	tcase_add_test(t, a_torn_list_is_none);
-	tcase_add_test(t, too_deep);
+	tcase_add_loop_test(t, how_deep_it_may_be, 0, COUNT(depths));
 	tcase_add_loop_test(t, events_are_read, 0, COUNT(events));
 	tcase_add_test(t, an_expired_watch);
 	tcase_add_loop_test(t, statuses_are_read, 0, COUNT(statuses));

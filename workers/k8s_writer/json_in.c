@@ -1,10 +1,23 @@
 #include "workers/k8s_writer/json_in.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/limits.h"
 #include "common/log.h"
+#include "workers/json_scan.h"
+
+/* The apiserver ends its answers in a newline. */
+static bool
+is_end(const char *text, size_t len)
+{
+	while (len > 0 && (*text == '\n' || *text == '\r')) {
+		text++;
+		len--;
+	}
+	return len == 0;
+}
 
 struct json_object *
 in_parse(const char *text, size_t len)
@@ -22,13 +35,39 @@ in_parse(const char *text, size_t len)
 		o = json_tokener_parse_ex(tok, text, (int)len);
 	end = json_tokener_get_parse_end(tok);
 	json_tokener_free(tok);
-	/* The apiserver ends its answers in a newline. */
-	while (end < len && (text[end] == '\n' || text[end] == '\r'))
-		end++;
-	if (json_object_is_type(o, json_type_object) && end == len)
+	if (json_object_is_type(o, json_type_object) &&
+	    is_end(text + end, len - end))
 		return o;
 	json_object_put(o);
 	return NULL;
+}
+
+/* One value and line ends behind it, which are not counted; 0: it is not. */
+static size_t
+value_len(const char *text, size_t len)
+{
+	struct json_scan scan;
+	size_t end;
+
+	json_scan_init(&scan, LIMIT_K8S_DEPTH);
+	scan.any_names = true;
+	end = json_scan(&scan, text, len);
+	return scan.status == JSON_DONE && is_end(text + end, len - end) ? end
+									 : 0;
+}
+
+struct json_object *
+in_parse_some(const struct excerpt_member *wanted, const char *text, size_t len)
+{
+	const struct excerpt_conf conf = { .wanted = wanted };
+	struct json_object *o = NULL;
+	size_t n = value_len(text, len);
+	char *some = xcalloc(n + 1, 1);
+
+	if (n > 0)
+		o = in_parse(some, excerpt(&conf, text, n, some));
+	free(some);
+	return o;
 }
 
 /* NULL if it is missing, null or of another type. */

@@ -12,11 +12,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "workers/excerpt.h"
+
 /*
  * The whole text as one object: strict JSON, valid UTF-8, no deeper than
  * LIMIT_JSON_DEPTH. NULL if it is not; else for json_object_put().
  */
 struct json_object *in_parse(const char *text, size_t len);
+
+/*
+ * Of the whole text what is wanted (excerpt.h), in the same way. The rest of it
+ * is JSON, too, but may be as deep as Go writes: others wrote it.
+ */
+struct json_object *in_parse_some(const struct excerpt_member *wanted,
+    const char *text, size_t len);
 
 /* NULL if there is none. */
 struct json_object *in_object(struct json_object *o, const char *key,

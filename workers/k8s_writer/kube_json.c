@@ -16,6 +16,84 @@
 
 static const char no_object[] = "an object without a name, uid or version";
 
+/* ---- what is read ---- */
+
+#define ALL(name) \
+	{ \
+		name, NULL \
+	}
+#define PART(name, inside) \
+	{ \
+		name, inside \
+	}
+
+/* Whoever makes a Service writes in managedFields whatever he likes. */
+static const struct excerpt_member in_nothing[] = { EXCERPT_END };
+static const struct excerpt_member in_set_spec[] = {
+	PART("f:ports", in_nothing), EXCERPT_END
+};
+static const struct excerpt_member in_set[] = { PART("f:spec", in_set_spec),
+	EXCERPT_END };
+static const struct excerpt_member in_manager[] = { ALL("manager"),
+	ALL("operation"), PART("fieldsV1", in_set), EXCERPT_END };
+
+static const struct excerpt_member in_labels[] = { ALL(OBJECT_MANAGED_BY),
+	ALL(OBJECT_NAME), ALL(OBJECT_INSTANCE), ALL(OBJECT_SERVICE_NAME),
+	ALL(OBJECT_SLICE_MANAGED), EXCERPT_END };
+static const struct excerpt_member in_annotations[] = { ALL(OBJECT_CONSUL_NAME),
+	EXCERPT_END };
+static const struct excerpt_member in_owner[] = { ALL("kind"), ALL("name"),
+	ALL("uid"), EXCERPT_END };
+
+/* Of objects and of lists. */
+static const struct excerpt_member in_metadata[] = { ALL("name"), ALL("uid"),
+	ALL("resourceVersion"), ALL("continue"), ALL("deletionTimestamp"),
+	PART("labels", in_labels), PART("annotations", in_annotations),
+	PART("ownerReferences", in_owner), PART("managedFields", in_manager),
+	EXCERPT_END };
+
+/* What is not known of slices and routes counts, too. */
+static const struct excerpt_member in_spec[] = { ALL("type"), ALL("clusterIP"),
+	ALL("selector"), ALL("ports"), EXCERPT_END };
+#define OBJECT_MEMBERS \
+	ALL("kind"), ALL("apiVersion"), PART("metadata", in_metadata)
+/* And of the Status that an event may have instead. */
+#define STATUS_MEMBERS \
+	ALL("code"), ALL("reason"), ALL("message"), ALL("details")
+static const struct excerpt_member in_service[] = { OBJECT_MEMBERS,
+	PART("spec", in_spec), STATUS_MEMBERS, EXCERPT_END };
+static const struct excerpt_member in_slice[] = { OBJECT_MEMBERS,
+	ALL("addressType"), ALL("endpoints"), ALL("ports"), STATUS_MEMBERS,
+	EXCERPT_END };
+static const struct excerpt_member in_route[] = { OBJECT_MEMBERS, ALL("spec"),
+	STATUS_MEMBERS, EXCERPT_END };
+static const struct excerpt_member in_lease[] = { OBJECT_MEMBERS, ALL("spec"),
+	EXCERPT_END };
+
+static const struct excerpt_member *const in_kind[KUBE_KINDS] = {
+	[KUBE_SERVICE] = in_service,
+	[KUBE_SLICE] = in_slice,
+	[KUBE_ROUTE] = in_route,
+};
+
+static struct json_object *
+parse_list(enum kube_kind kind, const char *text, size_t len)
+{
+	const struct excerpt_member wanted[] = { OBJECT_MEMBERS,
+		PART("items", in_kind[kind]), EXCERPT_END };
+
+	return in_parse_some(wanted, text, len);
+}
+
+static struct json_object *
+parse_event(enum kube_kind kind, const char *text, size_t len)
+{
+	const struct excerpt_member wanted[] = { ALL("type"),
+		PART("object", in_kind[kind]), EXCERPT_END };
+
+	return in_parse_some(wanted, text, len);
+}
+
 /* ---- ports and labels ---- */
 
 static struct look_labels
@@ -569,7 +647,7 @@ const char *
 kube_json_object(const struct object_conf *conf, enum kube_kind kind,
     const char *text, size_t len, struct kube_object *out)
 {
-	struct json_object *o = in_parse(text, len);
+	struct json_object *o = in_parse_some(in_kind[kind], text, len);
 	const char *why = NULL;
 	bool bad = false;
 
@@ -631,7 +709,7 @@ const char *
 kube_json_list(const struct object_conf *conf, enum kube_kind kind,
     const char *text, size_t len, struct kube_list *out)
 {
-	struct json_object *o = in_parse(text, len);
+	struct json_object *o = parse_list(kind, text, len);
 	const char *why = "not a JSON object";
 
 	*out = (struct kube_list){ 0 };
@@ -766,7 +844,7 @@ const char *
 kube_json_event(const struct object_conf *conf, enum kube_kind kind,
     const char *line, size_t len, struct kube_event *out)
 {
-	struct json_object *o = in_parse(line, len);
+	struct json_object *o = parse_event(kind, line, len);
 	const char *why = "not a JSON object";
 
 	*out = (struct kube_event){ 0 };
@@ -779,7 +857,9 @@ kube_json_event(const struct object_conf *conf, enum kube_kind kind,
 const char *
 kube_json_event_type(const char *line, size_t len, enum kube_event_type *type)
 {
-	struct json_object *o = in_parse(line, len);
+	static const struct excerpt_member wanted[] = { ALL("type"),
+		EXCERPT_END };
+	struct json_object *o = in_parse_some(wanted, line, len);
 	const char *why = "not a JSON object";
 	bool bad = false;
 
@@ -829,7 +909,7 @@ lease_in(struct json_object *o, struct kube_lease *out)
 const char *
 kube_json_lease(const char *text, size_t len, struct kube_lease *out)
 {
-	struct json_object *o = in_parse(text, len);
+	struct json_object *o = in_parse_some(in_lease, text, len);
 	bool ok;
 
 	*out = (struct kube_lease){ 0 };

@@ -7,7 +7,8 @@
  * anybody may make, only the metadata: one whose other members are not as the
  * API says (the apiserver takes a slice's port 70000) has a look that nothing
  * wanted has, and is ours or not as its labels say. Members that are not known
- * are passed over, unless they are part of what we own.
+ * are passed over, unless they are part of what we own, and what is in them
+ * costs nothing.
  */
 #ifndef KUBE_JSON_H
 #define KUBE_JSON_H
