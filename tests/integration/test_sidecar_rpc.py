@@ -547,6 +547,8 @@ def test_kill_during_register(
 ):
     call = client.register(*names(waiting_pod), timeout=60)
     await_for(lambda: calls_of(daemon) == 1)
+    # http, who remembers it, was told.
+    await_for(lambda: status_of(daemon, POD)["sidecar"] == "registered")
     kill(daemon, role)
     if role == "kubelet-reader":
         holds_for(lambda: not call.done(), 1)

@@ -46,6 +46,12 @@ page_unref(struct page *p)
 	free(p);
 }
 
+size_t
+page_len(const struct page *p)
+{
+	return p->len;
+}
+
 static void
 on_drained(const void *body, size_t len, void *arg)
 {

@@ -27,6 +27,7 @@ struct page *page_new(struct pages *all,
     const struct model *m);
 /* NULL is fine. */
 void page_unref(struct page *p);
+size_t page_len(const struct page *p);
 /* It stays until out, or where that is moved to, has been drained of it. */
 void page_add(struct page *p, struct evbuffer *out);
 

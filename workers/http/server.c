@@ -21,8 +21,12 @@
 
 /* A scrape waits this long for the workers' figures, then has the last. */
 #define STATS_WAIT_MS 1000
-/* /v1/status may be as old as so many times what it took to make it. */
-#define STATUS_AGE 10
+/*
+ * /v1/status may be as old as so many times what it took to make it; a small
+ * one is as things are now.
+ */
+#define STATUS_AGE   10
+#define STATUS_SMALL (64 * 1024)
 /* No descriptor left for a new client. */
 #define ACCEPT_PAUSE_MS 10
 
@@ -141,12 +145,13 @@ status_old(evutil_socket_t fd, short what, void *arg)
 static void
 on_status(struct server *s, struct evhttp_request *req)
 {
-	uint64_t began = clock_ms();
+	uint64_t began = clock_ms(), keep = 0;
 
 	if (s->status == NULL) {
 		s->status = rendered(s, &s->statuses, status_render);
-		timer_arm(s->status_timer,
-		    (clock_ms() - began + 1) * STATUS_AGE);
+		if (s->status != NULL && page_len(s->status) > STATUS_SMALL)
+			keep = (clock_ms() - began + 1) * STATUS_AGE;
+		timer_arm(s->status_timer, keep);
 	}
 	reply_page(req, "application/json", s->status);
 }
