@@ -94,7 +94,7 @@ static const struct {
 	    "client certificate (kubelet-token-file, kubelet-client-cert)" },
 	{ 403,
 	    "the kubelet answers 403 Forbidden: our token or certificate lacks "
-	    "the right to get nodes/proxy (newer kubelets: nodes/pods)" },
+	    "the right to get nodes/pods (kubelets before 1.33: nodes/proxy)" },
 	{ 404,
 	    "the kubelet answers 404 Not Found: is the path of kubelet-api "
 	    "/pods?" },
