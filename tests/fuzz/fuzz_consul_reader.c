@@ -163,15 +163,21 @@ new_catalog(struct set *set, struct trust *trust)
 }
 
 static bool
-read_service(struct catalog *c, const struct body *b, uint64_t now)
+read_service(struct catalog *c, const struct body *b, size_t piece,
+    uint64_t now)
 {
-	struct catalog_answer a = { b->s, b->len, false };
-	struct refusal r;
+	struct catalog_read *rd = catalog_read_new(c, "web");
 	enum catalog_result res;
 
 	catalog_named(c, "web");
-	res = catalog_read(c, "web", &a, &r, now);
-	must((res == CATALOG_REFUSED) == refused(&r));
+	for (size_t at = 0, n; at < b->len; at += n) {
+		n = b->len - at < piece ? b->len - at : piece;
+		if (!catalog_read_feed(rd, b->s + at, n))
+			break;
+	}
+	res = catalog_read_end(rd, false, now);
+	must((res == CATALOG_REFUSED) == refused(catalog_read_refusal(rd)));
+	catalog_read_free(rd);
 	return res != CATALOG_REFUSED;
 }
 
@@ -196,18 +202,18 @@ same_instances(const struct set *a, const struct set *b)
 }
 
 static void
-fuzz_service(const struct body b[2])
+fuzz_service(size_t piece, const struct body b[2])
 {
 	struct set *old = set_new(), *new = set_new();
 	struct trust trusts[2];
 	struct catalog *c = new_catalog(old, &trusts[0]);
 	struct catalog *d = new_catalog(new, &trusts[1]);
-	bool was_there = read_service(c, &b[0], 1000), ok;
+	bool was_there = read_service(c, &b[0], piece, 1000), ok;
 
 	/* A second look, for what has to wait for one. */
-	ok = read_service(c, &b[1], 1000000);
-	must(read_service(c, &b[1], 2000000) == ok);
-	must(read_service(d, &b[1], 1000) == ok);
+	ok = read_service(c, &b[1], piece, 1000000);
+	must(read_service(c, &b[1], piece, 2000000) == ok);
+	must(read_service(d, &b[1], b[1].len + 1, 1000) == ok);
 	/* An answer without an instance says nothing. */
 	if (ok && (!was_there || set_count(new) > 0))
 		must(same_instances(old, new));
@@ -249,7 +255,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (data[0] <= LISTING_NODES)
 		fuzz_lists((enum listing_kind)data[0], (size_t)data[1] + 1, b);
 	else
-		fuzz_service(b);
+		fuzz_service((size_t)data[1] + 1, b);
 	free(b[0].s);
 	free(b[1].s);
 	return 0;

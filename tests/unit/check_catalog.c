@@ -210,12 +210,28 @@ body_of(const char *words)
 	return buf;
 }
 
+/* In pieces, as it may come. */
+static enum catalog_result
+read_of(const char *service, const char *body, bool partial, uint64_t now)
+{
+	struct catalog_read *rd = catalog_read_new(catalog, service);
+	size_t len = strlen(body), piece = len / 3 + 1;
+	enum catalog_result res;
+
+	for (size_t at = 0; at < len; at += piece)
+		catalog_read_feed(rd, body + at,
+		    len - at < piece ? len - at : piece);
+	res = catalog_read_end(rd, partial, now);
+	refusal = *catalog_read_refusal(rd);
+	ck_assert_int_eq(refused(&refusal), res == CATALOG_REFUSED);
+	catalog_read_free(rd);
+	return res;
+}
+
 static enum catalog_result
 read_body(const char *body, bool partial, uint64_t now)
 {
-	struct catalog_answer a = { body, strlen(body), partial };
-
-	return catalog_read(catalog, "web", &a, &refusal, now);
+	return read_of("web", body, partial, now);
 }
 
 static enum catalog_result
@@ -365,6 +381,115 @@ START_TEST(a_name_with_a_nul_is_no_other_name)
 	    CATALOG_CHANGED);
 	assert_published("web #1; web/10.0.0.2:80; web/10.0.0.3:80; ");
 	ck_assert_uint_eq(catalog_counts(catalog).bad, 1);
+}
+END_TEST
+
+/* ---- reads that take their time ---- */
+
+static bool
+has_none(const char *service, void *arg)
+{
+	(void)service;
+	(void)arg;
+	return false;
+}
+
+static void
+forget_web(void)
+{
+	catalog_listed(catalog, has_none, NULL, T0);
+	catalog_listed(catalog, has_none, NULL, T0 + TRUST_CONFIRM_MS);
+}
+
+START_TEST(a_service_that_went_meanwhile)
+{
+	struct catalog_read *rd;
+	const char *body = body_of("a@n=10.0.0.1");
+
+	catalog_named(catalog, "web");
+	read_body(body, false, T0);
+	rd = catalog_read_new(catalog, "web");
+	ck_assert(catalog_read_feed(rd, body, strlen(body)));
+	forget_web();
+	ck_assert_int_eq(catalog_read_end(rd, false, T0), CATALOG_UNKNOWN);
+	catalog_read_free(rd);
+	/* And came back: nothing of it is as it was. */
+	catalog_named(catalog, "web");
+	read_body(body, false, T0);
+	rd = catalog_read_new(catalog, "web");
+	ck_assert(catalog_read_feed(rd, body, strlen(body)));
+	forget_web();
+	catalog_named(catalog, "web");
+	ck_assert_int_eq(catalog_read_end(rd, false, T0), CATALOG_REFUSED);
+	ck_assert_str_eq(catalog_read_refusal(rd)->why,
+	    "the service went and came back meanwhile");
+	catalog_read_free(rd);
+	assert_published("");
+}
+END_TEST
+
+/* One that is given up halfway is as if it never was. */
+START_TEST(a_read_that_is_given_up)
+{
+	struct catalog_read *rd = catalog_read_new(catalog, "web");
+	const char *body = body_of("a@n=10.0.0.1 b@n=10.0.0.2");
+
+	catalog_named(catalog, "web");
+	ck_assert(catalog_read_feed(rd, body, strlen(body)));
+	catalog_read_free(rd);
+	catalog_read_free(NULL);
+	assert_published("");
+	ck_assert_int_eq(read_body(body, false, T0), CATALOG_CHANGED);
+	assert_published("web #1; web/10.0.0.1:80; web/10.0.0.2:80; ");
+}
+END_TEST
+
+static void
+feed_run(struct catalog_read *rd, size_t n)
+{
+	static char run[65536];
+
+	memset(run, 'x', sizeof(run));
+	for (; n > sizeof(run); n -= sizeof(run))
+		ck_assert(catalog_read_feed(rd, run, sizeof(run)));
+}
+
+static enum catalog_result
+read_with_large(const char *before, uint64_t now)
+{
+	struct catalog_read *rd = catalog_read_new(catalog, "web");
+	enum catalog_result res;
+
+	ck_assert(catalog_read_feed(rd, before, strlen(before)));
+	for (int i = 0; i < 2; i++) {
+		ck_assert(catalog_read_feed(rd, ",{\"x\":\"", 7));
+		feed_run(rd, 2 * (size_t)LIMIT_CONSUL_ELEMENT);
+		ck_assert(catalog_read_feed(rd, "\"}", 2));
+	}
+	ck_assert(catalog_read_feed(rd, "]", 1));
+	res = catalog_read_end(rd, false, now);
+	catalog_read_free(rd);
+	return res;
+}
+
+/* It may be any of those that are missing. */
+START_TEST(what_is_too_large_costs_itself)
+{
+	catalog_named(catalog, "web");
+	read_words("a@n=10.0.0.1 b@n=10.0.0.2", T0);
+	ck_assert_int_eq(read_with_large("[" INSTANCE("c", "web", "10.0.0.3"),
+			     T0),
+	    CATALOG_CHANGED);
+	assert_published("web #1; web/10.0.0.1:80; web/10.0.0.2:80; "
+			 "web/10.0.0.3:80; ");
+	ck_assert_uint_eq(catalog_counts(catalog).bad, 2);
+	ck_assert_uint_eq(catalog_counts(catalog).waiting, 0);
+	ck_assert_ptr_nonnull(strstr(world.notices, "more than 4194304 bytes"));
+	/* When it is gone, so are they. */
+	read_words("a@n=10.0.0.1 b@n=10.0.0.2 c@n=10.0.0.3", T0);
+	read_words("b@n=10.0.0.2 a@n=10.0.0.1 c@n=10.0.0.3",
+	    T0 + TRUST_CONFIRM_MS);
+	ck_assert_uint_eq(catalog_counts(catalog).bad, 0);
 }
 END_TEST
 
@@ -614,23 +739,16 @@ END_TEST
 /* Another service has what one gave up, without a word about it. */
 START_TEST(room_is_for_all)
 {
-	struct catalog_answer a;
-
 	world.room = 3;
 	catalog_named(catalog, "web");
 	catalog_named(catalog, "api");
 	read_words("a@n=10.0.0.1 b@n=10.0.0.2", T0);
-	a.body = "[{\"Node\":{\"Node\":\"n\"},\"Service\":{\"ID\":\"i\","
-		 "\"Service\":\"api\",\"Tags\":[\"k\"],\"Address\":"
-		 "\"10.1.0.1\"}}]";
-	a.len = strlen(a.body);
-	a.partial = false;
-	catalog_read(catalog, "api", &a, &refusal, T0);
+	read_of("api", "[" INSTANCE("i", "api", "10.1.0.1") "]", false, T0);
 	assert_published("web #1; web/10.0.0.1:80; web/10.0.0.2:80; ");
 	ck_assert_uint_eq(catalog_counts(catalog).left_out, 2);
 	world.room = 4;
 	read_words("a@n=10.0.0.1", T0);
-	assert_published("api #0; api/10.1.0.1:0; web #1; web/10.0.0.1:80; ");
+	assert_published("api #1; api/10.1.0.1:80; web #1; web/10.0.0.1:80; ");
 	ck_assert_uint_eq(catalog_counts(catalog).left_out, 0);
 }
 END_TEST
@@ -818,6 +936,9 @@ add_tests(TCase *t)
 	tcase_add_test(t, nothing_of_a_bad_answer_counts);
 	tcase_add_test(t, instances_of_others_are_passed_over);
 	tcase_add_test(t, a_name_with_a_nul_is_no_other_name);
+	tcase_add_test(t, a_service_that_went_meanwhile);
+	tcase_add_test(t, a_read_that_is_given_up);
+	tcase_add_test(t, what_is_too_large_costs_itself);
 	tcase_add_test(t, few_go_at_once_and_many_wait);
 	tcase_add_test(t, who_comes_back_never_was_away);
 	tcase_add_test(t, silence_that_may_hide_something_says_nothing);

@@ -83,8 +83,8 @@ next(struct svc *s)
 	return RB_NEXT(svc_tree, NULL, s);
 }
 
-static struct svc *
-find(const struct catalog *c, const char *name)
+struct svc *
+svc_find(const struct catalog *c, const char *name)
 {
 	struct svc *s = RB_ROOT(&c->tree);
 	int cmp;
@@ -112,8 +112,7 @@ forget(struct catalog *c, struct svc *s)
 	svc_free(c, s);
 }
 
-/* Where some went, others have room. */
-static void
+void
 fill_up(struct catalog *c)
 {
 	if (!c->room || c->counts.left_out == 0)
@@ -174,7 +173,7 @@ catalog_named(struct catalog *c, const char *service)
 	size_t len = strlen(service) + 1;
 	struct svc *s;
 
-	if (find(c, service) != NULL)
+	if (svc_find(c, service) != NULL)
 		return;
 	s = xcalloc(1, sizeof(*s) + len);
 	memcpy(s->name, service, len);
@@ -230,23 +229,6 @@ catalog_listed(struct catalog *c, bool (*has)(const char *service, void *arg),
 			lose(c, s, wait, now);
 	}
 	fill_up(c);
-}
-
-/* ---- a service ---- */
-
-enum catalog_result
-catalog_read(struct catalog *c, const char *service,
-    const struct catalog_answer *a, struct refusal *r, uint64_t now)
-{
-	struct svc *s = find(c, service);
-	enum catalog_result res;
-
-	refusal_clear(r);
-	if (s == NULL)
-		return CATALOG_UNKNOWN;
-	res = svc_read(c, s, a, r, now);
-	fill_up(c);
-	return res;
 }
 
 /* ---- second looks ---- */

@@ -69,23 +69,31 @@ void catalog_named(struct catalog *c, const char *service);
 void catalog_listed(struct catalog *c,
     bool (*has)(const char *service, void *arg), void *arg, uint64_t now);
 
+/*
+ * A read of a service: the body of /v1/health/service/NAME comes in pieces.
+ * Nothing of it counts before the end, and what is kept of it until then are
+ * the instances that are not as they were. Of a service there is one read at a
+ * time; its catalog stays until it is freed.
+ *
+ * An answer without any instance says nothing: the catalog names no service
+ * that has none, so they are hidden, or the catalog will say that it went.
+ */
 enum catalog_result {
 	CATALOG_SAME, /* as it was when it was read last */
 	CATALOG_CHANGED,
 	CATALOG_UNKNOWN, /* no such service */
 	CATALOG_REFUSED /* nothing of it counts; see the refusal */
 };
-/*
- * An answer without any instance says nothing: the catalog names no service
- * that has none, so they are hidden, or the catalog will say that it went.
- */
-struct catalog_answer {
-	const char *body; /* of /v1/health/service/NAME */
-	size_t len;
-	bool partial; /* may hide instances: absence says nothing */
-};
-enum catalog_result catalog_read(struct catalog *c, const char *service,
-    const struct catalog_answer *a, struct refusal *r, uint64_t now);
+
+struct catalog_read;
+struct catalog_read *catalog_read_new(struct catalog *c, const char *service);
+void catalog_read_free(struct catalog_read *rd); /* NULL is fine */
+/* False: it is refused; no more of it is needed. */
+bool catalog_read_feed(struct catalog_read *rd, const char *data, size_t len);
+/* All came. partial: it may hide instances: absence says nothing. */
+enum catalog_result catalog_read_end(struct catalog_read *rd, bool partial,
+    uint64_t now);
+const struct refusal *catalog_read_refusal(const struct catalog_read *rd);
 
 /* Consul lost its state: what waits does so from now on. */
 void catalog_reset(struct catalog *c, uint64_t now);

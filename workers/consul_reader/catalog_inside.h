@@ -65,6 +65,9 @@ struct catalog {
 
 /* ---- catalog.c ---- */
 
+struct svc *svc_find(const struct catalog *c, const char *name);
+/* Where some went, others have room. */
+void fill_up(struct catalog *c);
 /* Puts on hold, or off. */
 void hold_set(struct catalog *c, struct hold *h, uint64_t for_ms, uint64_t now);
 void hold_clear(struct catalog *c, struct hold *h);
@@ -83,8 +86,6 @@ void inst_count(struct catalog *c, struct svc *s, const struct inst *in);
 struct inst *inst_first(struct svc *s);
 struct inst *inst_next(struct inst *in);
 void inst_forget_all(struct catalog *c, struct svc *s);
-enum catalog_result svc_read(struct catalog *c, struct svc *s,
-    const struct catalog_answer *a, struct refusal *r, uint64_t now);
 
 /* ---- items.c ---- */
 

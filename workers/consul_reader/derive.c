@@ -488,6 +488,20 @@ derive(const struct element *e, const char *service,
 	return NULL;
 }
 
+struct derived *
+derive_large(unsigned nth, const char *service)
+{
+	struct source src = { .name = service };
+	struct derived *d = derived_new();
+	char name[32];
+
+	snprintf(name, sizeof(name), NUL_IN_NAME "%u", nth);
+	set(&d->id, name);
+	d->kind = DERIVED_BAD;
+	notice(&src, d, "more than %d bytes; left out", LIMIT_CONSUL_ELEMENT);
+	return d;
+}
+
 bool
 derived_counts(const struct derived *d)
 {

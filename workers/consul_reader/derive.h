@@ -64,6 +64,8 @@ struct derived {
  */
 struct derived *derive(const struct element *e, const char *service,
     const struct derive_conf *conf, struct refusal *r);
+/* The nth that is too large to be looked at: bad. */
+struct derived *derive_large(unsigned nth, const char *service);
 void derived_free(struct derived *d); /* NULL is fine */
 
 /* Whether it makes its service one that Kubernetes is to have. */

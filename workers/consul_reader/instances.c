@@ -113,49 +113,41 @@ inst_forget_all(struct catalog *c, struct svc *s)
 
 /* ---- an answer, element by element; nothing of it counts yet ---- */
 
-struct stage {
+struct catalog_read {
 	struct catalog *c;
-	struct svc *s;
-	bool empty; /* no instance of this service so far */
-	struct inst_names fresh; /* those of new bytes */
-	struct refusal *refusal;
+	struct elements *elements;
+	XXH3_state_t *body;
+	XXH128_hash_t *known; /* instances that are as they were, by hash */
+	size_t n;
+	size_t cap;
+	struct inst_names fresh; /* the others */
+	unsigned large; /* so many were not kept */
+	struct refusal refusal;
+	char service[];
 };
 
-static void
-stage_free(struct stage *st)
+static bool
+twice(struct catalog_read *rd)
 {
-	struct inst *in;
+	return refuse(&rd->refusal, "an instance stands there twice");
+}
 
-	while ((in = RB_MIN(inst_names, &st->fresh)) != NULL) {
-		RB_REMOVE(inst_names, &st->fresh, in);
-		inst_free(in);
+static bool
+add_known(struct catalog_read *rd, XXH128_hash_t hash)
+{
+	if (rd->n == rd->cap) {
+		rd->cap = rd->cap > 0 ? 2 * rd->cap : 16;
+		rd->known =
+		    xreallocarray(rd->known, rd->cap, sizeof(*rd->known));
 	}
-}
-
-static bool
-twice(struct stage *st)
-{
-	return refuse(st->refusal, "an instance stands there twice");
-}
-
-/* The same bytes as before. */
-static bool
-stage_known(struct stage *st, struct inst *in)
-{
-	if (in->round == st->s->round ||
-	    RB_FIND(inst_names, &st->fresh, in) != NULL)
-		return twice(st);
-	in->round = st->s->round;
-	st->empty = false;
+	rd->known[rd->n++] = hash;
 	return true;
 }
 
 static bool
-stage_fresh(struct stage *st, const struct element *e, XXH128_hash_t hash)
+add_fresh(struct catalog_read *rd, struct derived *d, XXH128_hash_t hash)
 {
-	struct derived *d =
-	    derive(e, st->s->name, &st->c->conf.derive, st->refusal);
-	struct inst *in, *old;
+	struct inst *in;
 
 	if (d == NULL)
 		return false;
@@ -163,44 +155,127 @@ stage_fresh(struct stage *st, const struct element *e, XXH128_hash_t hash)
 		derived_free(d);
 		return true;
 	}
-	st->empty = false;
 	in = xcalloc(1, sizeof(*in));
 	in->hash = hash;
 	in->d = d;
-	in->round = st->s->round;
-	old = RB_FIND(inst_names, &st->s->names, in);
-	if ((old == NULL || old->round != st->s->round) &&
-	    RB_INSERT(inst_names, &st->fresh, in) == NULL)
+	if (RB_INSERT(inst_names, &rd->fresh, in) == NULL)
 		return true;
 	inst_free(in);
-	return twice(st);
+	return twice(rd);
+}
+
+static XXH128_hash_t
+hash_of(const struct catalog *c, const void *bytes, size_t len)
+{
+	return XXH3_128bits_withSecret(bytes, len, c->conf.secret,
+	    CATALOG_SECRET);
+}
+
+/* Nothing is known of it but that it is there. */
+static bool
+add_large(struct catalog_read *rd)
+{
+	struct derived *d = derive_large(++rd->large, rd->service);
+
+	return add_fresh(rd, d, hash_of(rd->c, d->id, strlen(d->id)));
 }
 
 static bool
 on_instance(const struct element *e, void *arg)
 {
-	struct stage *st = arg;
-	struct inst key = {
-		.hash = XXH3_128bits_withSecret(e->bytes, e->len,
-		    st->c->conf.secret, CATALOG_SECRET),
-	};
-	struct inst *in = RB_FIND(inst_hashes, &st->s->hashes, &key);
+	struct catalog_read *rd = arg;
+	struct svc *s = svc_find(rd->c, rd->service);
+	struct inst key;
 
 	if (e->large)
-		return refuse(st->refusal, "an instance is too large");
-	return in != NULL ? stage_known(st, in) : stage_fresh(st, e, key.hash);
+		return add_large(rd);
+	key.hash = hash_of(rd->c, e->bytes, e->len);
+	if (s != NULL && RB_FIND(inst_hashes, &s->hashes, &key) != NULL)
+		return add_known(rd, key.hash);
+	return add_fresh(rd,
+	    derive(e, rd->service, &rd->c->conf.derive, &rd->refusal),
+	    key.hash);
+}
+
+struct catalog_read *
+catalog_read_new(struct catalog *c, const char *service)
+{
+	size_t len = strlen(service) + 1;
+	struct catalog_read *rd = xcalloc(1, sizeof(*rd) + len);
+
+	rd->c = c;
+	memcpy(rd->service, service, len);
+	RB_INIT(&rd->fresh);
+	rd->elements = elements_new(false, on_instance, &rd->refusal, rd);
+	elements_begin(rd->elements);
+	rd->body = XXH3_createState();
+	if (rd->body == NULL)
+		fatalx("out of memory for a hash");
+	XXH3_128bits_reset_withSecret(rd->body, c->conf.secret, CATALOG_SECRET);
+	return rd;
+}
+
+void
+catalog_read_free(struct catalog_read *rd)
+{
+	struct inst *in;
+
+	if (rd == NULL)
+		return;
+	while ((in = RB_MIN(inst_names, &rd->fresh)) != NULL) {
+		RB_REMOVE(inst_names, &rd->fresh, in);
+		inst_free(in);
+	}
+	elements_free(rd->elements);
+	XXH3_freeState(rd->body);
+	free(rd->known);
+	free(rd);
+}
+
+bool
+catalog_read_feed(struct catalog_read *rd, const char *data, size_t len)
+{
+	XXH3_128bits_update(rd->body, data, len);
+	return elements_feed(rd->elements, data, len);
+}
+
+const struct refusal *
+catalog_read_refusal(const struct catalog_read *rd)
+{
+	return &rd->refusal;
+}
+
+/* ---- all of it came: who is there ---- */
+
+static bool
+see_known(struct catalog_read *rd, struct svc *s)
+{
+	for (size_t i = 0; i < rd->n; i++) {
+		struct inst key = { .hash = rd->known[i] };
+		struct inst *in = RB_FIND(inst_hashes, &s->hashes, &key);
+
+		if (in == NULL)
+			return refuse(&rd->refusal,
+			    "the service went and came back meanwhile");
+		if (in->round == s->round)
+			return twice(rd);
+		in->round = s->round;
+	}
+	return true;
 }
 
 static bool
-stage_body(struct stage *st, const struct catalog_answer *a)
+see_fresh(struct catalog_read *rd, struct svc *s)
 {
-	struct elements *es = elements_new(false, on_instance, st->refusal, st);
-	bool ok;
+	struct inst *in, *old;
 
-	elements_begin(es);
-	ok = elements_feed(es, a->body, a->len) && elements_end(es);
-	elements_free(es);
-	return ok;
+	RB_FOREACH(in, inst_names, &rd->fresh) {
+		old = RB_FIND(inst_names, &s->names, in);
+		if (old != NULL && old->round == s->round)
+			return twice(rd);
+		in->round = s->round;
+	}
+	return true;
 }
 
 /* ---- it counts ---- */
@@ -230,28 +305,28 @@ note_host(struct catalog *c, const struct svc *s, struct inst *in)
 }
 
 static void
-take_fresh(struct stage *st, struct inst *in)
+take_fresh(struct catalog *c, struct svc *s, struct inst *in)
 {
-	struct inst *old = RB_FIND(inst_names, &st->s->names, in);
+	struct inst *old = RB_FIND(inst_names, &s->names, in);
 
-	note_host(st->c, st->s, in);
-	say(st->c, in->d->notice, old);
+	note_host(c, s, in);
+	say(c, in->d->notice, old);
 	if (old != NULL) {
 		in->published = old->published;
-		inst_remove(st->c, st->s, old);
+		inst_remove(c, s, old);
 	}
-	inst_add(st->c, st->s, in);
-	publish_instance(st->c, st->s, in);
+	inst_add(c, s, in);
+	publish_instance(c, s, in);
 }
 
 static void
-take_all(struct stage *st)
+take_all(struct catalog_read *rd, struct svc *s)
 {
 	struct inst *in;
 
-	while ((in = RB_MIN(inst_names, &st->fresh)) != NULL) {
-		RB_REMOVE(inst_names, &st->fresh, in);
-		take_fresh(st, in);
+	while ((in = RB_MIN(inst_names, &rd->fresh)) != NULL) {
+		RB_REMOVE(inst_names, &rd->fresh, in);
+		take_fresh(rd->c, s, in);
 	}
 }
 
@@ -349,35 +424,48 @@ has_missing(struct svc *s)
 	return in != NULL;
 }
 
-enum catalog_result
-svc_read(struct catalog *c, struct svc *s, const struct catalog_answer *a,
-    struct refusal *r, uint64_t now)
+/*
+ * Without any instance it would not be in the catalog: either it is about to
+ * go, which the catalog will say, or they are hidden from us.
+ */
+static bool
+says_who_is_missing(const struct catalog_read *rd)
 {
-	struct stage st = { .c = c, .s = s, .empty = true, .refusal = r };
-	XXH128_hash_t body = XXH3_128bits_withSecret(a->body, a->len,
-	    c->conf.secret, CATALOG_SECRET);
+	return rd->large == 0 && (rd->n > 0 || !RB_EMPTY(&rd->fresh));
+}
 
-	refusal_clear(r);
+static void
+take(struct catalog_read *rd, struct svc *s, bool partial, uint64_t now)
+{
+	bool whole = !partial && says_who_is_missing(rd);
+
+	take_all(rd, s);
+	release_present(rd->c, s);
+	if (whole)
+		lose_missing(rd->c, s, now);
+	publish_service(rd->c, s);
+	publish_left_out(rd->c, s);
+	s->whole = !has_missing(s);
+	s->read = true;
+}
+
+enum catalog_result
+catalog_read_end(struct catalog_read *rd, bool partial, uint64_t now)
+{
+	struct svc *s = svc_find(rd->c, rd->service);
+	XXH128_hash_t body = XXH3_128bits_digest(rd->body);
+
+	if (!elements_end(rd->elements))
+		return CATALOG_REFUSED;
+	if (s == NULL)
+		return CATALOG_UNKNOWN;
 	if (s->read && s->whole && XXH128_isEqual(body, s->body))
 		return CATALOG_SAME;
-	RB_INIT(&st.fresh);
 	s->round++;
-	if (!stage_body(&st, a)) {
-		stage_free(&st);
+	if (!see_known(rd, s) || !see_fresh(rd, s))
 		return CATALOG_REFUSED;
-	}
-	take_all(&st);
-	release_present(c, s);
-	/*
-	 * Without any instance it would not be in the catalog: either it is
-	 * about to go, which the catalog will say, or they are hidden from us.
-	 */
-	if (!a->partial && !st.empty)
-		lose_missing(c, s, now);
-	publish_service(c, s);
-	publish_left_out(c, s);
-	s->whole = !has_missing(s);
+	take(rd, s, partial, now);
 	s->body = body;
-	s->read = true;
+	fill_up(rd->c);
 	return CATALOG_CHANGED;
 }

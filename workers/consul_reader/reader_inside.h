@@ -37,6 +37,7 @@ struct read {
 	struct reader *r;
 	struct follow_target *target;
 	struct http_request *request;
+	struct catalog_read *catalog;
 	char service[];
 };
 
@@ -52,7 +53,6 @@ struct reader {
 	TAILQ_HEAD(, read) reads; /* under way */
 	struct publisher *publisher;
 	struct event *timer; /* pump() */
-	struct refusal refusal; /* of the answer that is looked at */
 
 	struct query_conf query;
 	uint64_t timeout_ms;

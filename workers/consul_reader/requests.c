@@ -34,6 +34,7 @@ static void
 read_free(struct read *rd)
 {
 	TAILQ_REMOVE(&rd->r->reads, rd, link);
+	catalog_read_free(rd->catalog);
 	free(rd);
 }
 
@@ -218,30 +219,35 @@ restart_lists(struct reader *r, uint64_t now)
 
 /* ---- services ---- */
 
+static bool
+on_read_data(const char *data, size_t len, void *arg)
+{
+	struct read *rd = arg;
+
+	return catalog_read_feed(rd->catalog, data, len);
+}
+
 static enum follow_end
 read_refused(struct reader *r, const struct read *rd)
 {
+	const struct refusal *why = catalog_read_refusal(rd->catalog);
 	char text[2 * LIMIT_TEXT + 8];
 
-	snprintf(text, sizeof(text), "%s%s%s", r->refusal.where,
-	    *r->refusal.where != '\0' ? ": " : "", r->refusal.why);
+	snprintf(text, sizeof(text), "%s%s%s", why->where,
+	    *why->where != '\0' ? ": " : "", why->why);
 	metric_inc(r->metrics, M_READER_ERR_BODY);
 	say_unreadable(r, rd->service, text, follow_failures(rd->target) > 0);
 	return FOLLOW_UNREADABLE;
 }
 
 static enum follow_end
-read_came(struct reader *r, const struct read *rd,
-    const struct http_response *res, bool partial)
+read_came(struct reader *r, const struct read *rd, bool partial)
 {
-	struct catalog_answer a = { res->body, res->body_len,
-		partial || r->hidden > 0 };
-
 	if (partial) {
 		follow_doubt(r->follow);
 		say_partial(r, "katalogd's token may not see all instances");
 	}
-	switch (catalog_read(r->catalog, rd->service, &a, &r->refusal,
+	switch (catalog_read_end(rd->catalog, partial || r->hidden > 0,
 	    clock_ms())) {
 	case CATALOG_REFUSED:
 		return read_refused(r, rd);
@@ -281,19 +287,32 @@ read_failed(struct reader *r, const struct read *rd, const struct answer *a,
 	return worth == ANSWER_TOO_LARGE ? FOLLOW_TOO_LARGE : FOLLOW_UNREADABLE;
 }
 
+/*
+ * That we stopped it for its body says nothing about Consul: its headers do.
+ */
+static struct answer
+answer_of_read(const struct read *rd, const struct http_response *res)
+{
+	struct answer a = answer_of(res);
+
+	if (refused(catalog_read_refusal(rd->catalog)))
+		a.error = NULL;
+	return a;
+}
+
 static void
 on_read(const struct http_response *res, void *arg)
 {
 	struct read *rd = arg;
 	struct reader *r = rd->r;
-	struct answer a = answer_of(res);
+	struct answer a = answer_of_read(rd, res);
 	struct answer_said said = answer_read(&a);
 	enum follow_end end;
 
 	count_answer(r, res, said.worth);
 	metric_observe_ms(r->metrics, M_READER_LATENCY, res->took_ms);
 	if (answer_counts(said.worth))
-		end = read_came(r, rd, res, said.worth == ANSWER_PARTIAL);
+		end = read_came(r, rd, said.worth == ANSWER_PARTIAL);
 	else
 		end = read_failed(r, rd, &a, said.worth);
 	follow_done(r->follow, rd->target, end, res->retry_after_ms,
@@ -314,6 +333,7 @@ ask_service(struct reader *r, const struct follow_ask *ask)
 		.path = path,
 		.timeout_ms = r->timeout_ms,
 		.max_body = LIMIT_CONSUL_SERVICE,
+		.on_data = on_read_data,
 		.done = on_read,
 		.arg = rd,
 	};
@@ -321,6 +341,7 @@ ask_service(struct reader *r, const struct follow_ask *ask)
 	rd->r = r;
 	rd->target = ask->target;
 	memcpy(rd->service, ask->service, len);
+	rd->catalog = catalog_read_new(r->catalog, rd->service);
 	metric_inc(r->metrics, M_READER_READS);
 	query_service(&r->query, rd->service, path);
 	rd->request = request(r, &conf);
