@@ -254,7 +254,7 @@ def test_large_services_of_others(sync, space, put, catalog, consul):
         item["metadata"]["annotations"] = HEAVY
         put("services", item)
     catalog.put(WEB)
-    daemon = sync(consul, space)
+    daemon = sync(consul, space, wait=False).await_ready(60)
     await_for(lambda: space.slices("web") != {}, 20)
     assert not daemon.log_lines("warn.*kubernetes at")
 

@@ -39,12 +39,14 @@ class TestLists:
     ):
         pods, _ = case
         kubelet.put(*pods)
-        first = start(kubelet, consul, wait=False, default_sync_interval="1s")
+        # No check runs out in between.
+        options = {"default_sync_interval": "1s", "default_check_ttl": "5m"}
+        first = start(kubelet, consul, wait=False, **options)
         first.await_ready(30).stop()
         before = consul.settled_catalog()
         proxy.requests.clear()
 
-        start(kubelet, proxy, default_sync_interval="1s")
+        start(kubelet, proxy, **options)
         polls = kubelet.polls
         await_for(lambda: kubelet.polls > polls + 3)
         assert [f"{r.method} {r.path}" for r in proxy.writes] == []

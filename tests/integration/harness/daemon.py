@@ -204,7 +204,7 @@ class Katalogd:
         assert self.running, "it has ended"
         return self.get("/readyz")[0] == 200
 
-    def await_ready(self, timeout=10):
+    def await_ready(self, timeout=20):
         await_for(lambda: self.is_ready, timeout, "/readyz")
         return self
 
