@@ -7,6 +7,7 @@ import pytest
 
 from harness.catalog import TAG, Instance, instances
 from harness.space import (
+    ACCOUNT,
     INSTANCE,
     MANAGED,
     NAME,
@@ -421,6 +422,48 @@ def test_deleted_object_is_put_right_at_once(
 def owner_of(space):
     slice_ = space.get("endpointslices", "web-consul")
     return slice_["metadata"]["ownerReferences"][0]["uid"]
+
+
+@pytest.mark.parametrize(
+    "off", [{}, {"domain_suffix": DOMAIN, "enable_httproutes": "false"}]
+)
+def test_routes_go_when_they_are_turned_off(off, sync, space, catalog, consul):
+    catalog.put(WEB)
+    sync(consul, space, domain_suffix=DOMAIN).stop()
+    assert space.routes() != {}
+    mark = space.cluster.mark()
+    sync(consul, space, name="second", **off)
+    await_for(lambda: space.routes() == {}, 10)
+    assert {w.resource for w in space.writes(mark)} == {"httproutes"}
+    assert space.has(WEB)
+
+
+def asked_for_routes(space):
+    return [
+        r
+        for r in space.cluster.audited(user=space.user)
+        if r.resource == "httproutes"
+    ]
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_routes_that_are_off_cost_one_request(
+    allowed, sync, space, catalog, consul
+):
+    """And need no rights."""
+    rules = [
+        r
+        for r in space.get("roles", ACCOUNT)["rules"]
+        if allowed or "httproutes" not in r["resources"]
+    ]
+    space.cluster.patch("roles", space.name, ACCOUNT, {"rules": rules})
+    catalog.put(WEB)
+    daemon = sync(consul, space)
+    assert space.has(WEB)
+    await_for(lambda: asked_for_routes(space))
+    holds_for(lambda: len(asked_for_routes(space)) == 1, 1)
+    assert asked_for_routes(space)[0].status == (200 if allowed else 403)
+    assert not daemon.log_lines("httproutes")
 
 
 def test_last_service_goes(sync, space, catalog, consul):

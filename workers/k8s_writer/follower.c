@@ -12,10 +12,12 @@ void
 follower_init(struct follower *f, struct writer *w, enum kube_kind kind)
 {
 	f->w = w;
-	f->on = kind != KUBE_ROUTE || w->conf.objects.domain[0] != '\0';
+	f->on = true;
+	f->leftover = kind == KUBE_ROUTE && w->conf.objects.domain[0] == '\0';
 	watch_init(&f->watch, kind, w->conf.resync_ms, w->conf.seed + kind);
 	lines_init(&f->lines, WATCH_LINE);
-	if (!f->on)
+	/* Nothing waits for what may be left. */
+	if (f->leftover)
 		plan_no_kind(w->plan, kind, clock_ms());
 }
 
@@ -53,9 +55,22 @@ absent(struct follower *f, const struct reply *r)
 	say_absent(f->w, kind_of(f));
 }
 
+/* The rights for what nobody wants may be lacking, and the kind. */
+static void
+leftover_ended(struct follower *f, const struct reply *r, long status)
+{
+	if (r->status == 403 || r->status == 404)
+		f->on = false;
+	watch_end(&f->watch, status, r->retry_after_ms, clock_ms());
+}
+
 static void
 ended(struct follower *f, const char *verb, const struct reply *r, long status)
 {
+	if (f->leftover) {
+		leftover_ended(f, r, status);
+		return;
+	}
 	switch (watch_end(&f->watch, status, r->retry_after_ms, clock_ms())) {
 	case WATCH_ABSENT:
 		absent(f, r);
@@ -72,12 +87,25 @@ ended(struct follower *f, const char *verb, const struct reply *r, long status)
 static void
 unreadable(struct follower *f, const char *verb, const char *why)
 {
+	if (f->leftover)
+		return;
 	count_unreadable(f->w);
 	say_broken(f->w, TROUBLE_KIND(kind_of(f)), verb,
 	    kube_kind_plural(kind_of(f)), why);
 }
 
 /* ---- lists ---- */
+
+/* Those that are left are to go; without any, there is nothing to follow. */
+static void
+end_leftover(struct follower *f)
+{
+	struct plan_counts c;
+
+	plan_counts(f->w->plan, &c);
+	if (f->leftover && c.actual[kind_of(f)] == 0)
+		f->on = false;
+}
 
 static void
 take_page(struct follower *f, struct kube_list *l)
@@ -98,6 +126,7 @@ take_page(struct follower *f, struct kube_list *l)
 		f->w->knows_services = true;
 		hold_names(f->w);
 	}
+	end_leftover(f);
 	if (!f->watch_failed)
 		no_trouble(f);
 	if (was_absent)

@@ -95,7 +95,7 @@ herald_start(struct herald *h, uint64_t now)
 	struct watch *routes = routes_of(h);
 	enum crd_do what;
 
-	crd_want(&h->crd, routes->absent);
+	crd_want(&h->crd, routes->absent && h->w->followers[KUBE_ROUTE].on);
 	what = crd_next(&h->crd, now);
 	if (what == CRD_STOP) {
 		herald_cancel(h);

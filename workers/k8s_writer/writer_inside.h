@@ -37,6 +37,7 @@ struct follower {
 	struct http_request *request; /* NULL: none under way */
 	bool stopped; /* by an event that ends the watch */
 	bool on; /* the kind is of interest */
+	bool leftover; /* none is wanted: it is on until none of ours is left */
 	bool watch_failed; /* the last one; that a list goes well is no cure */
 };
 
