@@ -5,6 +5,7 @@ import time
 import pytest
 
 from harness.catalog import TAG, Instance, instances, ipv4, ipv6
+from harness.space import Endpoint
 from harness.waiting import await_for, holds_for
 
 
@@ -86,3 +87,20 @@ def test_many_services_go(sync, space, catalog, consul):
     space.await_quiet()
     catalog.remove(*items[:8])
     space.await_has(*items[8:])
+
+
+def test_more_ports_than_a_service_may_have(sync, space, catalog, consul):
+    """Each is a slice of its own; what is too much is left out, and told."""
+    items = [
+        Instance("web", n, address="10.64.0.1", port=8000 + n)
+        for n in range(70)
+    ]
+    more = Instance("more", address="10.64.0.2")
+    catalog.put(*items, more)
+    daemon = sync(consul, space)
+    await_for(lambda: len(space.slices("web")) == 64, 10)
+    daemon.await_log("web.*left out")
+    assert space.endpoints("more") == {Endpoint("10.64.0.2", 8080, True)}
+    catalog.remove(*items[:6])
+    ports = {i.port for i in items[6:]}
+    await_for(lambda: {e.port for e in space.endpoints("web")} == ports, 20)
