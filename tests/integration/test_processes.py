@@ -515,6 +515,7 @@ def kill_at_random(kills, start, kubelet, consul):
 
 @pytest.mark.long
 @pytest.mark.timeout(400 * SLOWNESS)
+@pytest.mark.flaky(reruns=0)
 def test_kills_at_random_flip_nothing(start, kubelet, consul):
     """kill -9 of any worker at any moment, while pods change."""
     kill_at_random(KILLS, start, kubelet, consul)
