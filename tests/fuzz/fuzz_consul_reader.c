@@ -144,8 +144,26 @@ on_lookup(const char *host, void *arg)
 	return strlen(host) % 2 == 0 ? "10.0.0.1,[::2]" : "";
 }
 
+static size_t held;
+
+static void
+on_hold(const char *host, void *arg)
+{
+	(void)arg;
+	must(*host != '\0');
+	held++;
+}
+
+static void
+on_release(const char *host, void *arg)
+{
+	(void)host;
+	(void)arg;
+	must(held-- > 0);
+}
+
 static const struct catalog_ops ops = { on_put, on_del, on_text, on_lookup,
-	on_text };
+	on_hold, on_release, on_text };
 
 static struct catalog *
 new_catalog(struct set *set, struct trust *trust)

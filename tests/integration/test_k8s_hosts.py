@@ -63,6 +63,17 @@ def test_name_that_is_gone_stays_as_it_was(names, follow, space, catalog):
     holds_for(lambda: addresses(space) == {"10.77.0.1"}, 2)
 
 
+def test_name_that_nobody_has_is_not_asked_for(names, follow, space, catalog):
+    names.addresses[NAME] = ["10.77.0.1"]
+    catalog.put(DB)
+    follow()
+    await_for(lambda: addresses(space) == {"10.77.0.1"})
+    catalog.remove(DB)
+    await_for(lambda: "db" not in space.services())
+    asked = len(names.asked)
+    holds_for(lambda: len(names.asked) == asked, CHANGED)
+
+
 def test_name_that_comes_late(names, follow, space, catalog):
     """Its Service is there; nothing else waits for it."""
     other = Instance("web", address="10.1.1.1")

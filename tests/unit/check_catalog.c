@@ -27,6 +27,7 @@ static struct {
 	char forgotten[256];
 	const char *addresses; /* of any host; NULL: no lookup */
 	size_t room; /* for so many items; 0: for all */
+	char held[256]; /* "HOST+" and "HOST-", as they came */
 } world;
 
 static struct trust trust;
@@ -116,8 +117,51 @@ on_forgotten(const char *service, void *arg)
 	strlcat(world.forgotten, ";", sizeof(world.forgotten));
 }
 
+/* How often each host is held. */
+static struct {
+	char name[32];
+	int n;
+} holds[8];
+
+static int *
+holds_of(const char *host)
+{
+	for (size_t i = 0; i < COUNT(holds); i++) {
+		if (*holds[i].name == '\0')
+			strlcpy(holds[i].name, host, sizeof(holds[i].name));
+		if (strcmp(holds[i].name, host) == 0)
+			return &holds[i].n;
+	}
+	ck_abort_msg("too many hosts");
+}
+
+static void
+hold_by(const char *host, int by)
+{
+	int *n = holds_of(host);
+
+	*n += by;
+	ck_assert_int_ge(*n, 0);
+	strlcat(world.held, host, sizeof(world.held));
+	strlcat(world.held, by > 0 ? "+" : "-", sizeof(world.held));
+}
+
+static void
+on_hold(const char *host, void *arg)
+{
+	(void)arg;
+	hold_by(host, 1);
+}
+
+static void
+on_release(const char *host, void *arg)
+{
+	(void)arg;
+	hold_by(host, -1);
+}
+
 static const struct catalog_ops ops = { on_put, on_del, on_notice, on_lookup,
-	on_forgotten };
+	on_hold, on_release, on_forgotten };
 
 static void
 set_up(void)
@@ -130,6 +174,7 @@ set_up(void)
 	};
 
 	memset(&world, 0, sizeof(world));
+	memset(holds, 0, sizeof(holds));
 	trust_init(&trust, 500);
 	catalog = catalog_new(&conf);
 }
@@ -828,6 +873,44 @@ START_TEST(knows_what_is_on_a_node)
 }
 END_TEST
 
+static bool
+is_host(const char *host, void *arg)
+{
+	return strcmp(host, arg) == 0;
+}
+
+static void
+rehost(const char *host)
+{
+	char buf[64];
+
+	strlcpy(buf, host, sizeof(buf));
+	catalog_rehost(catalog, is_host, buf);
+}
+
+/* From the first instance that has it to the last, also if that changes. */
+START_TEST(host_names_are_held)
+{
+	world.addresses = "10.0.0.5";
+	catalog_named(catalog, "web");
+	read_words("a@n=db.x1 b@n=db.x1 c@n=10.0.0.1", T0);
+	ck_assert_str_eq(world.held, "db.x1+db.x1+");
+	world.held[0] = '\0';
+	read_words("a@n=db.x1! b@n=db.x1 c@n=10.0.0.1", T0);
+	ck_assert_str_eq(world.held, "db.x1+db.x1-");
+	world.held[0] = '\0';
+	read_words("a@n=db.x2 c@n=10.0.0.1", T0);
+	ck_assert_str_eq(world.held, "db.x2+db.x1-db.x1-");
+	world.held[0] = '\0';
+	/* One that does not count holds nothing. */
+	ck_assert_int_eq(read_words("a@n=db.x3 a@n=db.x4", T0),
+	    CATALOG_REFUSED);
+	ck_assert_str_eq(world.held, "");
+	forget_web();
+	ck_assert_str_eq(world.held, "db.x2-");
+}
+END_TEST
+
 START_TEST(host_names_are_left_out_or_followed)
 {
 	catalog_named(catalog, "web");
@@ -844,16 +927,16 @@ START_TEST(host_names_are_left_out_or_followed)
 	assert_published("web #1; ");
 	ck_assert_str_eq(world.notices, "");
 	world.addresses = "[2001:db8::1],10.0.0.5,127.0.0.1,10.0.0.6";
-	catalog_rehost(catalog, "db.x2");
+	rehost("db.x2");
 	assert_published("web #1; ");
-	catalog_rehost(catalog, "db.x1");
+	rehost("db.x1");
 	assert_published("web #1; web/10.0.0.5:80; web/10.0.0.6:80; "
 			 "web/2001:db8::1:80; ");
 	read_words("a@n=db.x1!", T0);
 	assert_published("web #1; web/10.0.0.5:80!; web/10.0.0.6:80!; "
 			 "web/2001:db8::1:80!; ");
 	world.addresses = "10.0.0.6";
-	catalog_rehost(catalog, "db.x1");
+	rehost("db.x1");
 	assert_published("web #1; web/10.0.0.6:80!; ");
 	read_words("a@n=10.0.0.7", T0);
 	assert_published("web #1; web/10.0.0.7:80; ");
@@ -951,6 +1034,7 @@ add_tests(TCase *t)
 	tcase_add_test(t, room_is_for_all);
 	tcase_add_test(t, one_service_does_not_take_it_all);
 	tcase_add_test(t, knows_what_is_on_a_node);
+	tcase_add_test(t, host_names_are_held);
 	tcase_add_test(t, host_names_are_left_out_or_followed);
 	tcase_add_test(t, counts);
 	tcase_add_test(t, the_ratio_is_the_option);

@@ -155,6 +155,7 @@ catalog_free(struct catalog *c)
 {
 	static const struct catalog_ops nobody = {
 		.del = ignore_key,
+		.release = ignore_name,
 		.forgotten = ignore_name,
 	};
 	struct svc *s;
@@ -311,14 +312,21 @@ catalog_on_node(const struct catalog *c, const char *node,
 	}
 }
 
+static bool
+is_of_host(const struct inst *in, bool (*changed)(const char *host, void *arg),
+    void *arg)
+{
+	return in->d->kind == DERIVED_HOST && changed(in->d->address, arg);
+}
+
 void
-catalog_rehost(struct catalog *c, const char *host)
+catalog_rehost(struct catalog *c, bool (*changed)(const char *host, void *arg),
+    void *arg)
 {
 	for (struct svc *s = first(c); s != NULL; s = next(s)) {
 		for (struct inst *in = inst_first(s); in != NULL;
 		     in = inst_next(in)) {
-			if (in->d->kind == DERIVED_HOST &&
-			    strcmp(in->d->address, host) == 0)
+			if (is_of_host(in, changed, arg))
 				publish_instance(c, s, in);
 		}
 	}

@@ -34,6 +34,9 @@ struct catalog_ops {
 	 * while there are none. NULL: host names are not looked up.
 	 */
 	const char *(*lookup)(const char *host, void *arg);
+	/* An instance has that host name; one of those that had no longer. */
+	void (*hold)(const char *host, void *arg);
+	void (*release)(const char *host, void *arg);
 	/* The service is forgotten. */
 	void (*forgotten)(const char *service, void *arg);
 };
@@ -109,8 +112,9 @@ void catalog_look(struct catalog *c, uint64_t now,
 /* Calls fn for each service that has an instance on that node of Consul's. */
 void catalog_on_node(const struct catalog *c, const char *node,
     void (*fn)(const char *service, void *arg), void *arg);
-/* The addresses of a host name have changed. */
-void catalog_rehost(struct catalog *c, const char *host);
+/* The addresses of the host names for which changed() is true are others. */
+void catalog_rehost(struct catalog *c,
+    bool (*changed)(const char *host, void *arg), void *arg);
 
 struct catalog_counts {
 	size_t services; /* published */

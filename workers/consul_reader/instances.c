@@ -88,6 +88,8 @@ static void
 inst_remove(struct catalog *c, struct svc *s, struct inst *in)
 {
 	hold_clear(c, &in->hold);
+	if (in->d->kind == DERIVED_HOST)
+		c->conf.ops->release(in->d->address, c->conf.arg);
 	inst_uncount(c, s, in);
 	RB_REMOVE(inst_names, &s->names, in);
 	RB_REMOVE(inst_hashes, &s->hashes, in);
@@ -309,6 +311,9 @@ take_fresh(struct catalog *c, struct svc *s, struct inst *in)
 {
 	struct inst *old = RB_FIND(inst_names, &s->names, in);
 
+	/* Before the old one goes: it may be the same host. */
+	if (in->d->kind == DERIVED_HOST)
+		c->conf.ops->hold(in->d->address, c->conf.arg);
 	note_host(c, s, in);
 	say(c, in->d->notice, old);
 	if (old != NULL) {

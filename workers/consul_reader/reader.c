@@ -187,6 +187,24 @@ on_lookup(const char *host, void *arg)
 }
 
 static void
+on_hold(const char *host, void *arg)
+{
+	struct reader *r = arg;
+
+	if (r->hosts != NULL)
+		hosts_hold(r->hosts, host);
+}
+
+static void
+on_release(const char *host, void *arg)
+{
+	struct reader *r = arg;
+
+	if (r->hosts != NULL)
+		hosts_release(r->hosts, host);
+}
+
+static void
 on_forgotten(const char *service, void *arg)
 {
 	struct reader *r = arg;
@@ -201,15 +219,23 @@ static const struct catalog_ops catalog_ops = {
 	.del = on_del,
 	.notice = on_notice,
 	.lookup = on_lookup,
+	.hold = on_hold,
+	.release = on_release,
 	.forgotten = on_forgotten,
 };
 
+static bool
+has_changed(const char *host, void *arg)
+{
+	return hosts_has_changed(arg, host);
+}
+
 static void
-on_addresses(const char *host, void *arg)
+on_addresses(void *arg)
 {
 	struct reader *r = arg;
 
-	catalog_rehost(r->catalog, host);
+	catalog_rehost(r->catalog, has_changed, r->hosts);
 	pump(r);
 }
 
@@ -310,6 +336,7 @@ preload_hosts(struct reader *r, struct sandbox *sb)
 {
 	struct hosts_conf conf = {
 		.base = r->w->base,
+		.max = HOSTS_MAX,
 		.changed = on_addresses,
 		.arg = r,
 	};
