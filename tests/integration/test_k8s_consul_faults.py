@@ -331,3 +331,19 @@ def test_nothing_to_sync_is_ready(sync, space, closed_consul):
     daemon = sync(closed_consul, space, env=may)
     assert daemon.get("/readyz")[0] == 200
     assert space.services() == {}
+
+
+@pytest.mark.memory
+def test_what_nobody_reads_costs_no_memory(sync, space, catalog, consul):
+    """As a tree it would take some 100 MB."""
+    item = instances("odd", 1)[0]
+    proxy = {
+        "DestinationServiceName": "web",
+        "Config": {"x": [{}] * 120000},
+    }
+    service = {**item.definition, "Kind": "connect-proxy", "Proxy": proxy}
+    consul.put("/v1/catalog/register", {**item.place, "Service": service})
+    daemon = sync(consul, space)
+    await_for(lambda: len(space.endpoints("odd")) == 1)
+    peak = daemon.worker("consul-reader").status["VmHWM"]
+    assert int(peak.split()[0]) < 64 * 1024
