@@ -154,8 +154,9 @@ static const struct metric_def table[METRIC_MAX] = {
 	    "second look.",
 	    METRIC_GAUGE, FOLLOWER },
 	[M_READER_LEFT_OUT_BAD] = { left_out, "reason=\"bad\"",
-	    "Instances that are no endpoints, by reason.", METRIC_GAUGE,
-	    FOLLOWER },
+	    "Instances that are no endpoints, and services left out, by "
+	    "reason.",
+	    METRIC_GAUGE, FOLLOWER },
 	[M_READER_LEFT_OUT_LOOP] = { left_out, "reason=\"loop\"", NULL,
 	    METRIC_GAUGE, FOLLOWER },
 	[M_READER_LEFT_OUT_FULL] = { left_out, "reason=\"full\"", NULL,
