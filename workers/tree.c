@@ -5,6 +5,7 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "workers/duplicate.h"
+#include "workers/json_scan.h"
 
 static size_t
 count_members(json_object *o)
@@ -56,13 +57,22 @@ refuse_duplicate(const char *bytes, size_t len, struct refusal *r)
 }
 
 json_object *
-tree_parse(const char *bytes, size_t len, uint32_t members, struct refusal *r)
+tree_parse(const char *bytes, size_t len, unsigned max_depth, struct refusal *r)
 {
-	json_object *o = parse(bytes, len, r);
+	struct json_scan scan;
+	json_object *o;
 
+	json_scan_init(&scan, max_depth);
+	if (json_scan(&scan, bytes, len) != len || scan.status != JSON_DONE) {
+		refuse(r, "%s",
+		    scan.status == JSON_BAD ? scan.why : "not one JSON value");
+		return NULL;
+	}
+	o = parse(bytes, len, r);
 	if (o == NULL)
 		return NULL;
-	if (count_members(o) == members)
+	/* There are fewer in the tree if a name stands in an object twice. */
+	if (count_members(o) == scan.members)
 		return o;
 	refuse_duplicate(bytes, len, r);
 	json_object_put(o);

@@ -4,16 +4,16 @@
 
 #include <json-c/json.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #include "workers/refusal.h"
 
 /*
- * bytes: one value that json_scan() found good, with that many members in all
- * its objects: the tree has fewer if a name stands in an object twice, which
- * each parser would read in its own way. NULL: refused. To be put.
+ * bytes: one value and nothing behind it, as strict as json_scan() is, no
+ * deeper than max_depth (at most LIMIT_JSON_DEPTH); and no name stands in an
+ * object twice, which each parser would read in its own way. NULL: refused.
+ * To be put.
  */
-json_object *tree_parse(const char *bytes, size_t len, uint32_t members,
+json_object *tree_parse(const char *bytes, size_t len, unsigned max_depth,
     struct refusal *r);
 
 #endif

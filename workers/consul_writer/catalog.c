@@ -12,7 +12,6 @@
 #include "workers/consul_writer/answer.h"
 #include "workers/fields.h"
 #include "workers/index.h"
-#include "workers/json_scan.h"
 #include "workers/tree.h"
 
 /* Our checks only: the agents' own and others' are not looked at. */
@@ -231,21 +230,6 @@ length_of(const struct catalog_answer *a)
 	return len;
 }
 
-/* NULL if it is not one JSON value, or a name stands in an object twice. */
-static json_object *
-parse(struct catalog *c, const struct catalog_answer *a)
-{
-	size_t len = length_of(a);
-	struct json_scan scan;
-
-	json_scan_init(&scan, LIMIT_JSON_DEPTH);
-	if (json_scan(&scan, a->body, len) == len && scan.status == JSON_DONE)
-		return tree_parse(a->body, len, scan.members, &c->refusal);
-	refuse(&c->refusal, "%s",
-	    scan.status == JSON_BAD ? scan.why : "it is not one JSON value");
-	return NULL;
-}
-
 /* A check of ours has the ID of its service; others' are passed over. */
 static bool
 read_check(struct catalog *c, json_object *o)
@@ -298,7 +282,7 @@ read_body(struct catalog *c, const struct catalog_answer *a)
 
 	forget(c);
 	refusal_clear(&c->refusal);
-	list = parse(c, a);
+	list = tree_parse(a->body, length_of(a), LIMIT_JSON_DEPTH, &c->refusal);
 	ok = list != NULL && read_checks(c, list);
 	json_object_put(list);
 	if (!ok)

@@ -9,7 +9,6 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "workers/fields.h"
-#include "workers/json_scan.h"
 #include "workers/kubelet_reader/derivation.h"
 #include "workers/tree.h"
 
@@ -384,24 +383,11 @@ const struct excerpt_conf pod_excerpt = { in_pod, true };
 
 /* Strict in what is read: no NUL in a name, and no depth. */
 static json_object *
-parse_excerpt(const char *bytes, size_t len, struct refusal *r)
-{
-	struct json_scan j;
-
-	json_scan_init(&j, LIMIT_JSON_DEPTH - 2);
-	json_scan(&j, bytes, len);
-	if (j.status == JSON_DONE)
-		return tree_parse(bytes, len, j.members, r);
-	refuse(r, "%s", j.status == JSON_BAD ? j.why : "not JSON");
-	return NULL;
-}
-
-static json_object *
 parse(const char *bytes, size_t len, struct refusal *r)
 {
 	char *text = xmalloc(len);
-	json_object *tree =
-	    parse_excerpt(text, excerpt(&pod_excerpt, bytes, len, text), r);
+	size_t n = excerpt(&pod_excerpt, bytes, len, text);
+	json_object *tree = tree_parse(text, n, LIMIT_JSON_DEPTH - 2, r);
 
 	free(text);
 	return tree;
