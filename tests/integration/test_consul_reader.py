@@ -281,7 +281,8 @@ def test_a_catalog_that_never_rests(agent, catalog, proxy, read):
         time.sleep(10)
         assert len(reads_of_services(proxy.requests[before:])) <= 5 * MANY
         catalog.put("svc-9", 0, Address="10.1.0.1")
-        reader.await_endpoints("svc-9", {"10.1.0.1": True}, 20)
+        # A sweep waits for 20 times as long as the last one took.
+        reader.await_endpoints("svc-9", {"10.1.0.1": True}, 60)
 
 
 def test_nodes(catalog, agent, read):
