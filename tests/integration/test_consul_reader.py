@@ -756,7 +756,7 @@ def test_one_that_is_too_large_is_no_lost_consul(catalog, proxy, read):
     large = edited(body=lambda _: b"[" + b" " * LARGER_THAN_A_SERVICE + b"]")
     proxy.fault = lambda r: large if "/health/service/api" in r.path else None
     catalog.check("api", 0, "critical")
-    await_for(lambda: "1 services cannot be read" in reader.health.text)
+    await_for(lambda: "1 services cannot be read" in reader.health.text, 15)
     assert reader.said("read service api: answer larger than")
     for status in ("critical", "passing"):
         for name in ("web", "db"):
