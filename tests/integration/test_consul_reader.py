@@ -14,9 +14,9 @@ from harness.proxy import Answer, ConsulProxy
 from harness.reader import Catalog, Reader
 from harness.waiting import SLOWNESS, await_for, holds_for
 
-# Before anything that comes by the clock alone: a sweep that could not read
-# all is followed by another after 10 s, the resync comes after minutes.
-SOON = 6
+# Before what comes by the clock alone: the resync comes after minutes. A sweep
+# waits for 20 times as long as the one before took.
+SOON = 20
 # Where the machine is quiet. Rosters and sweeps may have to wait for a second.
 AT_ONCE = 1
 SWEPT = 1 + AT_ONCE
