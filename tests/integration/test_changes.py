@@ -141,8 +141,7 @@ def test_edit_does_not_flap_the_status(one_pod, kubelet, consul, proxy):
         polls = kubelet.polls
         while kubelet.polls < polls + 2:
             assert consul.status(WEB) == "passing"
-    tags = consul.state()[WEB]["Tags"]
-    assert tags == ["t9"]
+    await_for(lambda: consul.state()[WEB]["Tags"] == ["t9"])
 
 
 def test_ending_pod_is_critical_at_once_then_gone(one_pod, kubelet, consul):
